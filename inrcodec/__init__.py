@@ -1,0 +1,40 @@
+"""A neural image codec that fits one small network to one image.
+
+    import inrcodec
+    from PIL import Image
+
+    data = inrcodec.encode(Image.open("photo.png"), bpp=0.2)
+    image = inrcodec.decode(data)
+    print(inrcodec.open(data).header)
+
+`open` reads a file's header and coefficients without loading torch; so does importing this package.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inrcodec.errors import CodecError, FormatError, ImageError, TargetError
+
+if TYPE_CHECKING:
+    from inrcodec.container import open as open
+    from inrcodec.decoder import decode as decode
+    from inrcodec.encoder import encode as encode
+
+__version__ = "0.1.0"
+__all__ = ["CodecError", "FormatError", "ImageError", "TargetError", "decode", "encode", "open"]
+
+_HOMES = {
+    "decode": "inrcodec.decoder",
+    "encode": "inrcodec.encoder",
+    "open": "inrcodec.container",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the part that holds a public function when it is first used: torch takes seconds."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

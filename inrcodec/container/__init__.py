@@ -1,0 +1,1 @@
+"""The `.prc` file format: reading and writing, specified in `docs/format.md`. Imports no torch."""

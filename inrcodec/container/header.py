@@ -1,0 +1,174 @@
+"""The header of a `.prc` file: the raster, the network and the basis; all but the coefficients.
+
+`docs/format.md`, section "Header", is the specification; fields follow one another as there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inrcodec.container.fields import Fields, checksum, varint
+from inrcodec.errors import FormatError
+from inrcodec.image import LIMIT_PIXELS, LIMIT_SIDE
+from inrcodec.inr.architecture import Siren
+from inrcodec.pranc import layout
+
+MAGIC = b"\x8fPRC"
+VERSION = 0
+
+LIMIT_COMPACTION = 64 * 1024
+"""Largest compaction D/k, in units of 1/64."""
+
+_SIREN = 0
+_RASTER_16_BIT = 1 << 3
+_WHOLE_FIRST, _WHOLE_LAST, _RESERVED = 1 << 5, 1 << 6, 1 << 7
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a decoder must know besides the coefficients.
+
+    Attributes:
+        network: the network; its channels are the picture's, with alpha as last of 2 or 4.
+        width: columns, pixels, 1 to 65535.
+        height: rows, pixels, 1 to 65535; at most 2^28 pixels in all.
+        bits: bits of a sample, 8 or 16.
+        basis: name of the PRANC basis, one of `layout.BASES`.
+        compaction: D/k in units of 1/64, 64 to 65536.
+        seed: 0 to 2^32 - 1.
+        whole_first: the first layer has the identity basis, whatever `basis` is.
+        whole_last: the last layer, likewise.
+
+    Raises:
+        ValueError: an attribute is outside its range.
+
+    >>> siren = Siren(channels=3, width=32, depth=3, omega_first=30, omega_hidden=30)
+    >>> header = Header(siren, width=768, height=512, basis="hadamard", compaction=128)
+    >>> header.bases
+    ('identity', 'hadamard', 'hadamard', 'identity')
+    >>> header.coefficients
+    (96, 528, 528, 99)
+    >>> len(write_header(header))
+    23
+    """
+
+    network: Siren
+    width: int
+    height: int
+    bits: int = 8
+    basis: str = "identity"
+    compaction: int = layout.NO_COMPACTION
+    seed: int = 0
+    whole_first: bool = True
+    whole_last: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what the attributes do not allow."""
+        if not 1 <= min(self.width, self.height) <= max(self.width, self.height) <= LIMIT_SIDE:
+            raise ValueError(f"{self.width}x{self.height} pixels; sides are 1 to {LIMIT_SIDE}")
+        if self.width * self.height > LIMIT_PIXELS:
+            raise ValueError(f"{self.width}x{self.height} pixels; at most {LIMIT_PIXELS} in all")
+        if self.bits not in (8, 16):
+            raise ValueError(f"{self.bits} bits a sample; there may be 8 or 16")
+        if not layout.NO_COMPACTION <= self.compaction <= LIMIT_COMPACTION:
+            raise ValueError(f"a compaction of {self.compaction}/64; it may be 1 to 1024")
+        if not 0 <= self.seed < 1 << 32:
+            raise ValueError(f"seed {self.seed} is not an unsigned 32-bit integer")
+        _ = self.coefficients  # an unknown basis, or one that does not fit
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The name of each layer's basis."""
+        names = [self.basis] * len(self.network.blocks)
+        if self.whole_first:
+            names[0] = "identity"
+        if self.whole_last:
+            names[-1] = "identity"
+        return tuple(names)
+
+    @property
+    def coefficients(self) -> tuple[int, ...]:
+        """The number k of coefficients of each layer."""
+        return tuple(
+            layout.coefficients(basis, rows, cols, self.compaction)
+            for basis, (rows, cols) in zip(self.bases, self.network.blocks, strict=True)
+        )
+
+
+def write_header(header: Header) -> bytes:
+    """The header's bytes, at most 31."""
+    network = header.network
+    raster = network.channels | (_RASTER_16_BIT if header.bits == 16 else 0)
+    whole = (_WHOLE_FIRST if header.whole_first else 0) | (_WHOLE_LAST if header.whole_last else 0)
+    fields = (
+        MAGIC,
+        bytes([VERSION, _SIREN, raster]),
+        header.width.to_bytes(2, "little"),
+        header.height.to_bytes(2, "little"),
+        bytes([layout.BASES.index(header.basis)]),
+        varint(header.compaction),
+        varint(header.seed),
+        varint(network.width),
+        bytes([network.depth | whole]),
+        varint(int(network.omega_first * 4)),
+        varint(int(network.omega_hidden * 4)),
+    )
+    data = b"".join(fields)
+    return data + checksum(data)
+
+
+def read_header(data: bytes) -> Header:
+    """Read the header alone, from a file or any prefix that holds it.
+
+    Raises:
+        FormatError: not a `.prc` file, a newer version, damaged, cut short or beyond the limits.
+    """
+    return parse_header(Fields(data, part="header"))
+
+
+def parse_header(fields: Fields) -> Header:
+    """Read the header from the start of `fields`; see `read_header`."""
+    if not MAGIC.startswith(fields.data[: len(MAGIC)]):
+        raise FormatError("not a .prc file")
+    fields.take(len(MAGIC))
+    version = fields.u8()
+    if version != VERSION:
+        raise FormatError(f"written by a newer format version {version}; update inrcodec")
+    family = fields.u8()
+    if family != _SIREN:
+        raise FormatError(f"unknown INR family {family}; update inrcodec")
+    raster = fields.u8()
+    width = fields.u16()
+    height = fields.u16()
+    basis = fields.u8()
+    compaction = fields.varint()
+    seed = fields.varint()
+    units = fields.varint()
+    depth = fields.u8()
+    omega_first = fields.varint()
+    omega_hidden = fields.varint()
+    fields.end_checksum(start=0)
+    if raster >> 4 or depth & _RESERVED:
+        raise FormatError("the header has unknown bits set; update inrcodec")
+    if basis >= len(layout.BASES):
+        raise FormatError(f"unknown basis {basis}; update inrcodec")
+    try:
+        return Header(
+            network=Siren(
+                channels=raster & 7,
+                width=units,
+                depth=depth & 31,
+                omega_first=omega_first / 4,
+                omega_hidden=omega_hidden / 4,
+            ),
+            width=width,
+            height=height,
+            bits=16 if raster & _RASTER_16_BIT else 8,
+            basis=layout.BASES[basis],
+            compaction=compaction,
+            seed=seed,
+            whole_first=bool(depth & _WHOLE_FIRST),
+            whole_last=bool(depth & _WHOLE_LAST),
+        )
+    except ValueError as error:
+        raise FormatError(f"the header is invalid: {error}") from error

@@ -1,0 +1,283 @@
+"""Reading and writing `.prc` files: a header, then segments, each with its CRC-32.
+
+    ┌────────┬────────────────────────┬───────────────────┬─────┬──────┐
+    │ header │ first coefficient pass │ (refinement pass) │(ICC)│(EXIF)│
+    └────────┴────────────────────────┴───────────────────┴─────┴──────┘
+             ┌────────────────────┬────────┬─────────┬────────┐
+    segment: │ type, last of file │ length │ payload │ CRC-32 │
+             └────────────────────┴────────┴─────────┴────────┘
+
+`docs/format.md` is the specification. A prefix that holds the header and the first pass is a
+readable, partial file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inrcodec.container.fields import CutShort, Fields, checksum, varint
+from inrcodec.container.header import Header, parse_header, read_header, write_header
+from inrcodec.entropy.model import LayerModel, Symbols
+from inrcodec.entropy.passes import (
+    LIMIT_WITHHELD,
+    decode_first,
+    decode_refinement,
+    encode_first,
+    encode_refinement,
+)
+from inrcodec.errors import FormatError
+
+__all__ = ["Header", "Layer", "Part", "PrcFile", "read", "read_header", "write"]
+
+LIMIT_PAYLOAD = 1 << 26
+"""Most bytes of a segment's payload."""
+
+_FIRST, _REFINEMENT, _ICC, _EXIF = 0, 1, 64, 65
+_ANCILLARY = 64
+_LAST = 0x80
+_NAMES = {
+    _FIRST: "first coefficient pass",
+    _REFINEMENT: "refinement pass",
+    _ICC: "ICC profile",
+    _EXIF: "EXIF metadata",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """The quantized coefficients of one layer.
+
+    Attributes:
+        model: quantizer and symbol probabilities.
+        symbols: (k,) int32, quantized coefficients in the order of the basis.
+        withheld: how many last bits of the magnitudes `symbols` lacks; 0 but in a partial file.
+    """
+
+    model: LayerModel
+    symbols: Symbols
+    withheld: int = 0
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The coefficients (k,)."""
+        return self.model.dequantize(self.symbols, self.withheld)
+
+    @property
+    def bits(self) -> float:
+        """The ideal code length of the symbols, bits."""
+        return self.model.bits(self.symbols, self.withheld)
+
+    @property
+    def bits_per_coefficient(self) -> float:
+        """The ideal code length of the symbols, bits per coefficient."""
+        return self.bits / len(self.symbols)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a file.
+
+    Attributes:
+        name: "header", or the segment's name.
+        offset: first byte.
+        size: bytes.
+        coded: how many of these are range-coded coefficients.
+    """
+
+    name: str
+    offset: int
+    size: int
+    coded: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class PrcFile:
+    """What a file, or a prefix of one, holds.
+
+    Attributes:
+        header: the header.
+        layers: the layers in network order.
+        icc: ICC profile of the colours, empty where there is none.
+        exif: EXIF metadata, likewise.
+        complete: nothing is missing; a partial file lacks segments at its end.
+        withheld: how many last bits of the magnitudes the file keeps in its refinement pass.
+        parts: the header and the whole segments, in file order.
+    """
+
+    header: Header
+    layers: tuple[Layer, ...]
+    icc: bytes
+    exif: bytes
+    complete: bool
+    withheld: int
+    parts: tuple[Part, ...]
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes up to the end of the last whole segment: all, if the file is complete."""
+        return self.parts[-1].offset + self.parts[-1].size
+
+    @property
+    def overhead(self) -> int:
+        """Bytes that are not range-coded coefficients."""
+        return self.bytes_read - sum(part.coded for part in self.parts)
+
+
+def write(
+    header: Header,
+    layers: Sequence[Layer],
+    withheld: int = 0,
+    icc: bytes = b"",
+    exif: bytes = b"",
+) -> bytes:
+    """The bytes of a file; the same arguments give the same bytes.
+
+    `withheld` is how many last bits of the magnitudes, 0 to 4, come in a refinement pass of their
+    own, so that a prefix of the file shows a coarser picture.
+
+    Raises:
+        ValueError: `layers` do not fit the header or their models, or a segment exceeds 64 MiB.
+
+    >>> from inrcodec.inr.architecture import Siren
+    >>> header = Header(Siren(1, width=2, depth=1, omega_first=30, omega_hidden=30), 6, 4)
+    >>> model = LayerModel(step=152, edge=32, slope=232, curvature=0, largest=4)
+    >>> first = Layer(model, np.array([3, 0, -1, 1, 2, -4], dtype=np.int32))
+    >>> last = Layer(model, np.array([0, 1, 0], dtype=np.int32))
+    >>> data = write(header, [first, last])
+    >>> file = read(data)
+    >>> len(data), file.overhead, file.complete
+    (42, 39, True)
+    >>> file.layers[1].values
+    array([0.     , 0.03125, 0.     ])
+    """
+    if not 0 <= withheld <= LIMIT_WITHHELD:
+        raise ValueError(f"{withheld} withheld bits; there may be 0 to {LIMIT_WITHHELD}")
+    if len(layers) != len(header.coefficients):
+        raise ValueError(f"{len(layers)} layers for a network of {len(header.coefficients)}")
+    for i, (layer, k) in enumerate(zip(layers, header.coefficients, strict=True)):
+        if layer.symbols.shape != (k,) or layer.withheld:
+            raise ValueError(f"layer {i} must have {k} whole symbols, not {layer.symbols.shape}")
+        if max(int(layer.symbols.max()), -int(layer.symbols.min())) > layer.model.largest:
+            raise ValueError(f"layer {i} has a symbol beyond ±{layer.model.largest}")
+    models = [layer.model for layer in layers]
+    symbols = [layer.symbols for layer in layers]
+    first = bytes([withheld]) + b"".join(map(_entry, models))
+    segments = [(_FIRST, first + encode_first(models, symbols, withheld))]
+    if withheld:
+        segments.append((_REFINEMENT, encode_refinement(models, symbols, withheld)))
+    segments += [(kind, payload) for kind, payload in ((_ICC, icc), (_EXIF, exif)) if payload]
+    data = write_header(header)
+    for i, (kind, payload) in enumerate(segments):
+        data += _write_segment(kind, payload, last=i == len(segments) - 1)
+    return data
+
+
+def read(data: bytes) -> PrcFile:
+    """Read a file, or a prefix of one that holds the header and the first coefficient pass.
+
+    Raises:
+        FormatError: not a `.prc` file, a newer version, damaged, cut short or beyond the limits.
+    """
+    fields = Fields(data, part="header")
+    header = parse_header(fields)
+    head = Part("header", 0, fields.position)
+    segments = _read_segments(fields)
+    payloads = {segment.kind: segment.payload for segment in segments}
+    complete = segments[-1].last
+    if complete and fields.position < len(data):
+        raise FormatError(f"{len(data) - fields.position} bytes follow the end of the file")
+    withheld, models, first = _read_first(payloads[_FIRST], len(header.coefficients))
+    refinement = payloads.get(_REFINEMENT)
+    if refinement is not None and withheld == 0:
+        raise FormatError("there is a refinement pass, but nothing to refine")
+    if refinement is None and withheld > 0 and complete:
+        raise FormatError("the refinement pass is missing")
+    symbols = decode_first(first, models, header.coefficients, withheld)
+    if refinement is not None:
+        symbols = decode_refinement(refinement, models, symbols, withheld)
+    lacking = withheld if refinement is None else 0
+    coded = {_FIRST: len(first), _REFINEMENT: len(refinement or b"")}
+    return PrcFile(
+        header=header,
+        layers=tuple(Layer(model, q, lacking) for model, q in zip(models, symbols, strict=True)),
+        icc=payloads.get(_ICC, b""),
+        exif=payloads.get(_EXIF, b""),
+        complete=complete,
+        withheld=withheld,
+        parts=(head, *(Part(s.name, s.offset, s.size, coded.get(s.kind, 0)) for s in segments)),
+    )
+
+
+@dataclass(frozen=True)
+class _Segment:
+    name: str
+    kind: int
+    last: bool
+    payload: bytes
+    offset: int
+    size: int
+
+
+def _write_segment(kind: int, payload: bytes, last: bool) -> bytes:
+    if len(payload) > LIMIT_PAYLOAD:
+        raise ValueError(f"{len(payload)} bytes of {_NAMES[kind]}; at most {LIMIT_PAYLOAD}")
+    body = bytes([kind | (_LAST if last else 0)]) + varint(len(payload)) + payload
+    return body + checksum(body)
+
+
+def _read_segments(fields: Fields) -> list[_Segment]:
+    """All whole segments; at least the first pass."""
+    fields.part = _NAMES[_FIRST]
+    segments = [_read_segment(fields)]
+    if segments[0].kind != _FIRST:
+        raise FormatError(f"the {segments[0].name} comes before the coefficients")
+    while not segments[-1].last:
+        try:
+            segment = _read_segment(fields)
+        except CutShort:
+            break
+        if segment.kind <= segments[-1].kind:
+            raise FormatError(f"the {segment.name} is out of order")
+        segments.append(segment)
+    return segments
+
+
+def _read_segment(fields: Fields) -> _Segment:
+    offset = fields.position
+    flags = fields.u8()
+    kind = flags & ~_LAST
+    fields.part = _NAMES.get(kind, f"ancillary segment {kind}")
+    if kind not in _NAMES and kind < _ANCILLARY:
+        raise FormatError(f"unknown segment type {kind}; update inrcodec")
+    length = fields.varint()
+    if length > LIMIT_PAYLOAD:
+        raise FormatError(f"the {fields.part} claims {length} bytes; at most {LIMIT_PAYLOAD}")
+    payload = fields.take(length)
+    fields.end_checksum(offset)
+    size = fields.position - offset
+    return _Segment(fields.part, kind, bool(flags & _LAST), payload, offset, size)
+
+
+def _entry(model: LayerModel) -> bytes:
+    codes = (model.step, model.edge, model.slope, model.curvature)
+    return bytes(codes) + varint(model.largest)
+
+
+def _read_first(payload: bytes, layers: int) -> tuple[int, list[LayerModel], bytes]:
+    """The withheld bits, the table of layers and the range-coded bytes of the first pass."""
+    fields = Fields(payload, part=_NAMES[_FIRST])
+    withheld = fields.u8()
+    if withheld > LIMIT_WITHHELD:
+        raise FormatError(f"{withheld} withheld bits; there may be 0 to {LIMIT_WITHHELD}")
+    models = []
+    for _ in range(layers):
+        step, edge, slope, curvature = fields.take(4)
+        try:
+            models.append(LayerModel(step, edge, slope, curvature, largest=fields.varint()))
+        except ValueError as error:
+            raise FormatError(f"the table of layers is invalid: {error}") from error
+    return withheld, models, payload[fields.position :]

@@ -1,0 +1,1 @@
+"""Optimisation: the fit of a network to one picture, its quantization, and rate control."""

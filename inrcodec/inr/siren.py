@@ -1,0 +1,110 @@
+"""The SIREN: sine layers `sin(ω(Wx + b))`, then one linear layer (Sitzmann et al. 2020).
+
+The parameters come as one matrix a layer, the weight with the bias as its last column, because
+that is how `pranc` makes them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from inrcodec.inr.architecture import Siren
+from inrcodec.pranc.reparametrization import Initial
+
+BIAS_SCALE = 3.0
+"""How far one unit of α moves a hidden layer's bias, in units of a weight's move.
+
+The pre-activation feels a bias more than a weight, whose input is a sine. With one step for both,
+the bias's own initial standard deviation costs 10 % more bytes at equal PSNR (kodim15, 384x256).
+"""
+
+
+class SirenNetwork(nn.Module):
+    """The network of a `Siren` architecture: coordinates (N, 2) to channels (N, C).
+
+    >>> network = SirenNetwork(Siren(3, width=8, depth=2, omega_first=30, omega_hidden=30))
+    >>> network(torch.zeros(5, 2)).shape
+    torch.Size([5, 3])
+    """
+
+    def __init__(self, architecture: Siren) -> None:
+        """Shapes only: the values are those that `pranc` loads."""
+        super().__init__()
+        self.architecture = architecture
+        self.layers = nn.ModuleList(
+            nn.Linear(cols - 1, rows) for rows, cols in architecture.blocks
+        )
+
+    @property
+    def whole_layers(self) -> tuple[str, str]:
+        """The names of the first and the last layer, small and sensitive."""
+        return "layers.0", f"layers.{self.architecture.depth}"
+
+    def initial(self, layer: nn.Module, name: str, parameter: nn.Parameter) -> Initial:
+        """How a parameter starts and what one unit of α moves it by (docs/format.md)."""
+        fan_in = layer.get_parameter("weight").shape[1]
+        if layer is self.layers[0]:
+            return Initial.uniform(1 / fan_in if name == "weight" else 1 / math.sqrt(fan_in))
+        weight = Initial.uniform(math.sqrt(6 / fan_in) / self.architecture.omega_hidden)
+        if name == "weight":
+            return weight
+        return Initial(0.0, 1 / math.sqrt(fan_in), BIAS_SCALE * weight.scale)
+
+    def forward(self, coordinates: Tensor) -> Tensor:
+        """Channels (N, C) at coordinates (N, 2) with the module's own parameters."""
+        affine = [
+            torch.cat([layer.get_parameter("weight"), layer.get_parameter("bias")[:, None]], 1)
+            for layer in self.layers
+        ]
+        return self.evaluate(affine, coordinates)
+
+    def evaluate(
+        self,
+        matrices: Sequence[Tensor],
+        coordinates: Tensor,
+        precision: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """Channels (N, C) at coordinates (N, 2) with the given (rows, cols) of each layer.
+
+        `precision` is that of the layers after the first, which needs float32 for its coordinates.
+        """
+        h = coordinates
+        for index, matrix in enumerate(matrices[:-1]):
+            theta = matrix * self._omega(index)
+            if index > 0:
+                theta, h = theta.to(precision), h.to(precision)
+            h = torch.sin(linear(h, theta[:, :-1], theta[:, -1]))
+        last = matrices[-1].to(h.dtype)
+        return linear(h, last[:, :-1], last[:, -1]).float()
+
+    def jacobian(self, matrices: Sequence[Tensor], coordinates: Tensor) -> list[Tensor]:
+        """Derivatives of all outputs by each layer's matrix, (C · N, rows · cols) a layer.
+
+        Rows are ordered channel by channel. Exact back-propagation, one channel at a time.
+        """
+        ones = coordinates.new_ones(len(coordinates), 1)
+        inputs, slopes = [torch.cat([coordinates, ones], 1)], []
+        for index, matrix in enumerate(matrices[:-1]):
+            omega = self._omega(index)
+            z = omega * (inputs[-1] @ matrix.T)
+            slopes.append(omega * torch.cos(z))
+            inputs.append(torch.cat([torch.sin(z), ones], 1))
+        rows: list[list[Tensor]] = [[] for _ in matrices]
+        for channel in range(self.architecture.channels):
+            g = coordinates.new_zeros(len(coordinates), self.architecture.channels)
+            g[:, channel] = 1
+            for index in range(len(matrices) - 1, -1, -1):
+                if index < len(matrices) - 1:
+                    g = g * slopes[index]
+                rows[index].append((g[:, :, None] * inputs[index][:, None, :]).flatten(1))
+                g = g @ matrices[index][:, :-1]
+        return [torch.cat(parts) for parts in rows]
+
+    def _omega(self, index: int) -> float:
+        first = index == 0
+        return self.architecture.omega_first if first else self.architecture.omega_hidden

@@ -1,0 +1,248 @@
+"""A module's parameters as θ = θ₀ + S·B·α (PRANC, Nooralinejad et al. 2022), block by block.
+
+θ₀ is an initial network drawn from the seed, S its standard deviation, B the frozen basis of each
+block, and α the coefficients that are trained and stored. It takes any `torch.nn.Module`: what
+becomes of the module is decided by its architecture and the seed, never by its current values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from inrcodec.pranc import philox
+from inrcodec.pranc.bases import Basis, make_basis
+from inrcodec.pranc.layout import NO_COMPACTION, coefficients
+from inrcodec.pranc.philox import Purpose
+
+
+@dataclass(frozen=True)
+class Initial:
+    """How a parameter starts: uniform in centre ± spread, and moved by `scale` per unit of Bα."""
+
+    centre: float
+    spread: float
+    scale: float
+
+    @classmethod
+    def uniform(cls, spread: float) -> Initial:
+        """Around zero, with the standard deviation of the draw, spread / √3, as the scale."""
+        return cls(0.0, spread, spread / math.sqrt(3))
+
+
+Initializer = Callable[[nn.Module, str, nn.Parameter], Initial]
+"""From a layer, a parameter's name in it and the parameter."""
+
+
+def default_initial(layer: nn.Module, name: str, parameter: nn.Parameter) -> Initial:
+    """The start of any layer's parameter.
+
+    - A layer with a method `initial_spread(name) -> float` decides itself.
+    - A layer with a parameter of two or more dimensions: uniform ± 1/√fan_in, PyTorch's default for
+      linear and convolutional layers; its vectors take the fan-in of its first such parameter.
+    - Others, such as norm layers: `weight` is 1 and the rest 0, moved by 0.1 per unit.
+
+    >>> default_initial(nn.BatchNorm1d(4), "weight", nn.Parameter(torch.zeros(4)))
+    Initial(centre=1.0, spread=0.0, scale=0.1)
+    """
+    own = getattr(layer, "initial_spread", None)
+    if callable(own):
+        return Initial.uniform(own(name))
+    direct = [parameter, *layer.parameters(recurse=False)]
+    shape = next((p.shape for p in direct if p.dim() >= 2), None)
+    if shape is None:
+        return Initial(1.0 if name == "weight" else 0.0, 0.0, 0.1)
+    return Initial.uniform(1 / math.sqrt(max(1, shape[1:].numel())))
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Parameters that share one basis, as a matrix of rows × cols with its start and scale.
+
+    `names` and `shapes` are those of the parameters side by side in the matrix: a weight, flattened
+    to (out, rest), and its bias as last column; or one parameter alone, a vector as one column.
+    `layer` is the name of the owner; `theta0` is (rows, cols), `scale` (1, cols).
+    """
+
+    layer: str
+    names: tuple[str, ...]
+    shapes: tuple[torch.Size, ...] = field(repr=False)
+    rows: int
+    cols: int
+    basis: Basis
+    theta0: Tensor = field(repr=False)
+    scale: Tensor = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The name of the first parameter, which no other block has."""
+        return self.names[0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Member:
+    """Parameters of a block before the basis is known."""
+
+    layer: nn.Module
+    layer_name: str
+    parameters: dict[str, nn.Parameter]
+
+    @property
+    def is_matrix(self) -> bool:
+        return next(iter(self.parameters.values())).dim() >= 2
+
+
+class Reparametrization:
+    """The parameters of a module as a function of a seed and the coefficients α of its blocks.
+
+    >>> net = nn.Sequential(nn.Linear(2, 8), nn.Linear(8, 8), nn.Linear(8, 1))
+    >>> pranc = Reparametrization(net, seed=7, basis="hadamard", compaction=128)
+    >>> [(block.name, block.rows, block.cols, block.basis.name) for block in pranc.blocks]
+    [('0.weight', 8, 3, 'identity'), ('1.weight', 8, 9, 'hadamard'), ('2.weight', 1, 9, 'identity')]
+    >>> pranc.D, pranc.k
+    (105, 69)
+    >>> alphas = [alpha.requires_grad_() for alpha in pranc.zeros()]
+    >>> y = torch.func.functional_call(net, pranc.parameters(alphas), torch.ones(1, 2))
+    >>> y.sum().backward()
+    >>> alphas[1].grad.shape
+    torch.Size([36])
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        seed: int,
+        basis: str,
+        compaction: int = NO_COMPACTION,
+        whole: Collection[str] | None = None,
+        initial: Initializer = default_initial,
+    ) -> None:
+        """Divides the module into blocks and grows their bases on the parameters' device.
+
+        `seed` has 64 bits; `compaction` is D/k in units of 1/64; `whole` names the layers
+        (submodules) whose blocks keep the identity basis, by default those of the first and last
+        block with a parameter of two or more dimensions. Tied parameters count once, empty ones
+        not at all, and buffers are left alone. Blocks are numbered in the order of `named_modules`.
+
+        Raises ValueError for an unknown basis or layer, a compaction below 64, a seed beyond 64
+        bits, an initial scale that is not positive and finite, or a module without parameters.
+        """
+        members = list(_members(module))
+        if not members:
+            raise ValueError(f"{type(module).__name__} has no parameters")
+        if whole is None:
+            layers = [member.layer_name for member in members if member.is_matrix]
+            whole = {*layers[:1], *layers[-1:]}
+        unknown = set(whole) - {member.layer_name for member in members}
+        if unknown:
+            raise ValueError(f"no layers with parameters are named {sorted(unknown)}")
+        coefficients(basis, 1, 1, compaction)  # refuses them even if all blocks are whole
+        self.module = module
+        self.blocks: tuple[Block, ...] = tuple(
+            _block(
+                member,
+                index,
+                seed,
+                "identity" if member.layer_name in whole else basis,
+                compaction,
+                initial,
+            )
+            for index, member in enumerate(members)
+        )
+        self.D = sum(block.basis.D for block in self.blocks)
+        self.k = sum(block.basis.k for block in self.blocks)
+
+    def zeros(self) -> list[Tensor]:
+        """The coefficients (k,) of each block at the start, all zero."""
+        return [block.theta0.new_zeros(block.basis.k) for block in self.blocks]
+
+    def matrices(self, alphas: Sequence[Tensor]) -> list[Tensor]:
+        """Each block's parameters θ₀ + S·Bα as a matrix (rows, cols), differentiable.
+
+        Raises ValueError if there is not one vector of coefficients (k,) for each block.
+        """
+        if len(alphas) != len(self.blocks):
+            raise ValueError(f"{len(alphas)} coefficient vectors for {len(self.blocks)} blocks")
+        return [
+            block.theta0 + block.scale * block.basis.expand(alpha).reshape(block.rows, block.cols)
+            for block, alpha in zip(self.blocks, alphas, strict=True)
+        ]
+
+    def parameters(self, alphas: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The module's parameters by name, for `torch.func.functional_call`; see `matrices`."""
+        parameters = {}
+        for block, theta in zip(self.blocks, self.matrices(alphas), strict=True):
+            widths = [shape.numel() // block.rows for shape in block.shapes]
+            columns = theta.split_with_sizes(widths, dim=1)
+            for name, shape, part in zip(block.names, block.shapes, columns, strict=True):
+                parameters[name] = part.reshape(shape)
+        return parameters
+
+    def load(self, alphas: Sequence[Tensor]) -> None:
+        """Writes the parameters into the module; see `matrices`."""
+        with torch.no_grad():
+            for name, value in self.parameters(alphas).items():
+                self.module.get_parameter(name).copy_(value)
+
+
+def _members(module: nn.Module) -> Iterator[_Member]:
+    seen: set[nn.Parameter] = set()
+    for layer_name, layer in module.named_modules():
+        prefix = f"{layer_name}." if layer_name else ""
+        own = {
+            name: parameter
+            for name, parameter in layer.named_parameters(recurse=False)
+            if parameter.numel() > 0 and parameter not in seen
+        }
+        seen.update(own.values())
+        weight, bias = own.get("weight"), own.get("bias")
+        for name, parameter in own.items():
+            group = {prefix + name: parameter}
+            if weight is not None and bias is not None and _is_affine(weight, bias):
+                if parameter is bias:
+                    continue
+                if parameter is weight:
+                    group[prefix + "bias"] = bias
+            yield _Member(layer, layer_name, group)
+
+
+def _is_affine(weight: nn.Parameter, bias: nn.Parameter) -> bool:
+    return weight.dim() >= 2 and bias.dim() == 1 and bias.shape[0] == weight.shape[0]
+
+
+def _block(
+    member: _Member, index: int, seed: int, basis: str, compaction: int, initial: Initializer
+) -> Block:
+    parameters = list(member.parameters.values())
+    rows = parameters[0].shape[0] if parameters[0].dim() else 1
+    widths = torch.tensor([parameter.numel() // rows for parameter in parameters])
+    cols = int(widths.sum())
+    device = parameters[0].device
+    dtype = torch.promote_types(parameters[0].dtype, torch.float32)
+    starts = [
+        initial(member.layer, name.rpartition(".")[2], parameter)
+        for name, parameter in member.parameters.items()
+    ]
+
+    def row(values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=dtype).repeat_interleave(widths)[None].to(device)
+
+    for name, start in zip(member.parameters, starts, strict=True):
+        if not 0 < start.scale < math.inf:
+            raise ValueError(f"the initial scale of {name} is {start.scale}, not positive")
+    u = philox.uniform(seed, (0, index, Purpose.INITIAL), rows * cols, device).reshape(rows, cols)
+    centre, spread = row([s.centre for s in starts]), row([s.spread for s in starts])
+    return Block(
+        layer=member.layer_name,
+        names=tuple(member.parameters),
+        shapes=tuple(parameter.shape for parameter in parameters),
+        rows=rows,
+        cols=cols,
+        basis=make_basis(basis, rows, cols, compaction, seed, index, device),
+        theta0=centre + spread * u,
+        scale=row([s.scale for s in starts]),
+    )
