@@ -36,9 +36,7 @@ class SirenNetwork(nn.Module):
         """Shapes only: the values are those that `pranc` loads."""
         super().__init__()
         self.architecture = architecture
-        self.layers = nn.ModuleList(
-            nn.Linear(cols - 1, rows) for rows, cols in architecture.blocks
-        )
+        self.layers = nn.ModuleList(nn.Linear(cols - 1, rows) for rows, cols in architecture.blocks)
 
     @property
     def whole_layers(self) -> tuple[str, str]:

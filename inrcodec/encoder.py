@@ -1,0 +1,272 @@
+"""Encoding: pixels to coefficients, to integers under a budget, to a file.
+
+pixels ──fit──► α ──curvature──► metric ──L²──► α, steps ──round──► integers ──code──► .prc
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from PIL import Image
+
+from inrcodec import container, decoder
+from inrcodec.container.header import Header, write_header
+from inrcodec.errors import TargetError
+from inrcodec.fit.curvature import curvature
+from inrcodec.fit.problem import Problem
+from inrcodec.fit.rate import Candidate, RateControl
+from inrcodec.fit.schedule import EFFORTS, Clock, Effort, Report
+from inrcodec.fit.train import L2, fit, start_quantizer
+from inrcodec.image import Raster, from_pillow
+from inrcodec.inr.architecture import LIMIT_PARAMETERS, LIMIT_WIDTH, Siren
+from inrcodec.metrics import psnr as measure_psnr
+from inrcodec.pranc.layout import BASES, NO_COMPACTION
+
+DEFAULT_BASIS = "identity"
+DEFAULT_COMPACTION = {"identity": 1.0, "dense": 1.25, "hadamard": 1.25, "kronecker": 1.25,
+                      "sparse": 1.25}  # fmt: skip
+DEFAULT_QUALITY = 50
+DEFAULT_EFFORT = 3
+
+OMEGA_FIRST = 30.0
+OMEGA_HIDDEN = 30.0
+DEPTH = 5
+"""Sine layers. With as many parameters, 4 fit less and 6 quantize worse (kodim15 at 384x256)."""
+
+BITS_PER_COEFFICIENT = 4.7
+"""Where width and precision balance at equal bytes (kodim15 at 384x256)."""
+
+LAYER_OVERHEAD = 6
+LEAST_SHARE = 0.97
+"""A byte budget is used to at least this share."""
+
+BUDGET_AIM = 0.99
+"""The share of the budget that L² aims at; rounding then meets the budget itself."""
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What is fixed for all attempts at one picture."""
+
+    raster: Raster
+    basis: str
+    compaction: int
+    effort: Effort
+    seed: int
+    device: str
+    icc: bytes
+    report: Report | None
+
+
+def encode(
+    image: Image.Image | Raster,
+    *,
+    bpp: float | None = None,
+    max_bytes: int | None = None,
+    psnr: float | None = None,
+    quality: int | None = None,
+    effort: int = DEFAULT_EFFORT,
+    seed: int = 0,
+    basis: str = DEFAULT_BASIS,
+    compaction: float | None = None,
+    device: str = "auto",
+    strip: bool = False,
+    report: Report | None = None,
+) -> bytes:
+    """Encode a picture as the bytes of a `.prc` file.
+
+    Args:
+        image: a picture of any mode that `image.from_pillow` takes.
+        bpp: budget in bits per pixel, the whole file counted.
+        max_bytes: budget in bytes. The file is never larger, and at most 3 % smaller.
+        psnr: least PSNR of the decoded samples, dB.
+        quality: 1 to 100, a budget of 0.02 to 2 bits per pixel; 50 (0.2 bpp) if no other is given.
+        effort: 1 to 9, how long to fit; each level takes about 1.6 times as long.
+        seed: 0 to 2^32 - 1; the same seed gives the same file on the same machine.
+        basis: the PRANC basis of the hidden layers, one of `pranc.layout.BASES`.
+        compaction: D/k of the basis, 1 to 1024; by default the basis's own.
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        strip: leave the ICC profile out.
+        report: called with a `fit.schedule.Progress` a few times a second.
+
+    Returns:
+        The file.
+
+    Raises:
+        ImageError: the picture cannot be encoded.
+        TargetError: the budget or the PSNR cannot be reached; the message says what can be.
+        ValueError: an argument is outside its range, or more than one target is given.
+
+    >>> import inrcodec, numpy
+    >>> ramp = Image.fromarray(numpy.arange(0, 250, 10, dtype=numpy.uint8).reshape(5, 5))
+    >>> data = inrcodec.encode(ramp, max_bytes=200, effort=1)
+    >>> 194 <= len(data) <= 200
+    True
+    """
+    if sum(target is not None for target in (bpp, max_bytes, psnr, quality)) > 1:
+        raise ValueError("give one of bpp, bytes, psnr and quality")
+    if effort not in EFFORTS:
+        raise ValueError(f"effort {effort}; it may be 1 to 9")
+    if basis not in BASES:
+        raise ValueError(f"unknown basis {basis!r}; known are {', '.join(BASES)}")
+    raster = image if isinstance(image, Raster) else from_pillow(image)
+    ratio = DEFAULT_COMPACTION[basis] if compaction is None else compaction
+    settings = _Settings(
+        raster=raster,
+        basis=basis,
+        compaction=NO_COMPACTION if basis == "identity" else round(ratio * NO_COMPACTION),
+        effort=EFFORTS[effort],
+        seed=seed,
+        device=decoder.choose_device(device),
+        icc=b"" if strip else raster.icc,
+        report=report,
+    )
+    if psnr is not None:
+        return _encode_to_psnr(settings, psnr)
+    return _encode_to_budget(settings, _budget(raster, bpp, max_bytes, quality))
+
+
+def _budget(raster: Raster, bpp: float | None, max_bytes: int | None, quality: int | None) -> int:
+    if max_bytes is not None:
+        return max_bytes
+    if bpp is None:
+        quality = DEFAULT_QUALITY if quality is None else quality
+        if not 1 <= quality <= 100:
+            raise ValueError(f"quality {quality}; it may be 1 to 100")
+        # A small picture needs more bits per pixel for the same share of header.
+        return 200 + int(quality_bpp(quality) * raster.width * raster.height / 8)
+    if not 0 < bpp < math.inf:
+        raise ValueError(f"{bpp:g} bits per pixel; it must be above 0")
+    return int(bpp * raster.width * raster.height / 8)
+
+
+def quality_bpp(quality: int) -> float:
+    """Bits per pixel of a quality from 1 to 100: 0.02 at 1, 0.2 in the middle, 2 at 100.
+
+    >>> quality_bpp(1), round(quality_bpp(50), 2), quality_bpp(100)
+    (0.02, 0.2, 2.0)
+    """
+    return float(0.02 * 100 ** ((quality - 1) / 99))
+
+
+def _encode_to_budget(settings: _Settings, budget: int) -> bytes:
+    header = _header(settings, budget - len(settings.icc))
+    clock = Clock(_work(settings.effort), settings.report)
+    control = _prepare(settings, header, budget, clock)
+    found = control.within(budget, LEAST_SHARE)
+    clock.advance(_work(settings.effort), "done")
+    if found is None:
+        sizes = [len(candidate.data) for candidate in control.tried.values()]
+        raise TargetError(
+            f"cannot make a file of {budget} bytes for this picture: files have "
+            f"{min(sizes)} to {max(sizes)} bytes; give another budget"
+        )
+    return found.data
+
+
+def _encode_to_psnr(settings: _Settings, psnr: float) -> bytes:
+    if not 0 < psnr < 100:
+        raise ValueError(f"a PSNR of {psnr:g} dB; it must be above 0 and below 100")
+    raster = settings.raster
+    pixels = raster.width * raster.height
+    # Twice the raw picture: beyond that, fitting is no way to store it.
+    most = min(2 * pixels * raster.channels * raster.bits // 8 + 400, LIMIT_PARAMETERS // 2)
+    budget = min(most, 300 + int(pixels * 0.12 * 2 ** ((psnr - 28) / 4) / 8))
+    best = -math.inf
+    for _ in range(6):
+        found, reached = _attempt(settings, budget, psnr)
+        if found is not None:
+            return found.data
+        best = max(best, reached)
+        if budget >= most:
+            break
+        # Twice the bytes bring 2 to 3 dB; up to a quarter more than what that asks for.
+        budget = min(most, int(budget * min(4.0, 1.25 * 2 ** ((psnr - reached) / 2.5))))
+    raise TargetError(f"reached {best:.2f} dB of {psnr:g} dB; ask for less, or raise --effort")
+
+
+def _attempt(settings: _Settings, budget: int, psnr: float) -> tuple[Candidate | None, float]:
+    """The smallest file of at least `psnr` dB from a network made for `budget`, and its best."""
+    header = _header(settings, budget)
+    clock = Clock(_work(settings.effort), settings.report)
+    control = _prepare(settings, header, budget, clock)
+    found = control.reaching(psnr)
+    # The promise is about the decoder's pixels, not the encoder's estimate of them.
+    while found is not None and _decoded_psnr(found.data, settings) < psnr:
+        found = control.candidate(found.octaves - 1 / 16)
+        if found.octaves < -8:
+            found = None
+    clock.advance(_work(settings.effort), "done")
+    return found, control.best.psnr
+
+
+def _decoded_psnr(data: bytes, settings: _Settings) -> float:
+    file = container.open(data)
+    samples = decoder.render(file.header, [layer.values for layer in file.layers])
+    return measure_psnr(samples, settings.raster.samples, settings.raster.peak)
+
+
+def _prepare(settings: _Settings, header: Header, budget: int, clock: Clock) -> RateControl:
+    """Fit the picture, then train coefficients and quantizers for the budget."""
+    effort = settings.effort
+    problem = Problem(settings.raster, header, settings.device)
+    overhead = _overhead(header) + len(settings.icc)
+    bits_target = max(8.0, 8 * (BUDGET_AIM * budget - overhead))
+
+    alphas = fit(problem, effort.fit_steps, clock)
+    groups = curvature(problem, alphas, effort.curvature_pixels)
+    clock.advance(_CURVATURE_WORK * effort.fit_steps, "curvature")
+
+    l2 = L2(problem, alphas, groups, start_quantizer(alphas, groups, bits_target))
+    l2.train(effort.l2_steps, bits_target, overhead, clock)
+    alphas = [alpha.detach() for alpha in l2.alphas]
+    groups = curvature(problem, alphas, effort.curvature_pixels)
+    clock.advance(_CURVATURE_WORK * effort.fit_steps, "round")
+    return RateControl(problem, alphas, groups, l2.quantizer(), settings.icc)
+
+
+_CURVATURE_WORK = 0.25
+
+
+def _work(effort: Effort) -> float:
+    """All work of an attempt, in steps of the fit."""
+    return (1 + 3 * _CURVATURE_WORK) * effort.fit_steps + 2 * effort.l2_steps
+
+
+def _overhead(header: Header) -> int:
+    """Bytes of a file besides its coded coefficients, about."""
+    return len(write_header(header)) + 10 + LAYER_OVERHEAD * len(header.coefficients)
+
+
+def _header(settings: _Settings, budget: int) -> Header:
+    """The widest network whose coefficients, at the usual precision, fit the budget."""
+
+    def shaped(width: int, depth: int) -> Header:
+        return Header(
+            network=Siren(settings.raster.channels, width, depth, OMEGA_FIRST, OMEGA_HIDDEN),
+            width=settings.raster.width,
+            height=settings.raster.height,
+            bits=settings.raster.bits,
+            basis=settings.basis,
+            compaction=settings.compaction,
+            seed=settings.seed,
+        )
+
+    def fits(header: Header) -> bool:
+        coded = sum(header.coefficients) * BITS_PER_COEFFICIENT / 8
+        return _overhead(header) + coded <= budget
+
+    # A small budget is better spent on few layers than on a narrow network.
+    for depth in range(DEPTH, 0, -1):
+        widths = [w for w in range(1, LIMIT_WIDTH + 1) if w * w * depth < LIMIT_PARAMETERS]
+        low, high = 0, len(widths)
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (
+                (middle, high) if fits(shaped(widths[middle - 1], depth)) else (low, middle - 1)
+            )
+        if low >= 4 * depth or (low and depth == 1):
+            return shaped(widths[low - 1], depth)
+    least = _overhead(shaped(1, 1)) + 16
+    raise TargetError(f"{max(0, budget)} bytes are too few for this picture; give at least {least}")
