@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ def curvature(problem: Problem, alphas: Sequence[Tensor], pixels: int) -> list[G
         # The rounding errors of float32 sums must not make it indefinite.
         floor = max(damping, 1e-7 * float(matrix.diagonal().max()), 1e-12)
         matrix[np.diag_indices_from(matrix)] += floor
-        factors.append(Group(start, stop, np.linalg.cholesky(matrix)))
+        factors.append(Group(start, stop, np.linalg.cholesky(matrix).astype(np.float64)))
     return factors
 
 
@@ -95,6 +96,6 @@ def _groups(sizes: Sequence[int]) -> list[tuple[int, int]]:
         else:
             parts = -(-size // LIMIT_GROUP)
             cuts = [offset + round(size * i / parts) for i in range(parts + 1)]
-            groups += zip(cuts, cuts[1:], strict=False)
+            groups += pairwise(cuts)
         offset += size
     return groups

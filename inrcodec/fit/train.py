@@ -37,7 +37,7 @@ def fit(problem: Problem, steps: int, clock: Clock) -> list[Tensor]:
     for step in range(steps):
         loss = problem.loss(alphas, problem.sample())
         _zero(alphas)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         soap.step(FIT_RATE * cosine(step, steps))
         clock.advance(1, "fit", psnr_of(loss))
     return [alpha.detach() for alpha in alphas]
@@ -160,7 +160,7 @@ class L2:
             total = loss / unit + BUDGET_WEIGHT * excess(rate, bits_target)
             _zero(self.alphas)
             adam.zero_grad()
-            total.backward()  # type: ignore[no-untyped-call]
+            total.backward()
             decay = cosine(step, steps)
             soap.step(L2_RATE * decay)
             adam.param_groups[0]["lr"] = STEP_RATE * decay

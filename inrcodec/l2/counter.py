@@ -61,7 +61,8 @@ def entropy_bits(counts: Tensor) -> Tensor:
     tensor(4.)
     """
     total = counts.sum()
-    return -torch.special.xlogy(counts, counts / total).sum() / math.log(2)
+    nats: Tensor = -torch.special.xlogy(counts, counts / total).sum()
+    return nats / math.log(2)
 
 
 def code_bits(counts: Tensor, first: int, zero_width: Tensor) -> Tensor:

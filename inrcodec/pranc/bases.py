@@ -199,7 +199,7 @@ def _sparse(D: int, k: int, seed: int, index: int, device: Device) -> tuple[Line
         # A sum over a table, where index_add would add in no fixed order on a GPU.
         table = g.new_zeros(shares * k, *g.shape[1:])
         table[place] = _along(signs, g) * g
-        return table.unflatten(0, (shares, k)).sum(0)
+        return table.reshape(shares, k, *g.shape[1:]).sum(0)
 
     return multiply, transpose
 
