@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -46,13 +47,14 @@ class RateControl:
     groups: Sequence[Group]
     quantizer: Quantizer
     icc: bytes = b""
+    withheld: int = 0
     tried: dict[tuple[int, ...], Candidate] = field(default_factory=dict)
 
     def candidate(self, octaves: float) -> Candidate:
         """The file with all trained steps scaled by 2^octaves."""
         codes = tuple(
-            int(np.clip(round(STEPS_PER_OCTAVE * (math.log2(scale) + octaves)) + STEP_ZERO, 0, 255))
-            for scale in self.quantizer.scale.tolist()
+            min(255, max(finest, _step_code(scale * 2**octaves)))
+            for scale, finest in zip(self.quantizer.scale.tolist(), self._finest, strict=True)
         )
         if codes not in self.tried:
             layers = self._quantize(codes)
@@ -60,9 +62,16 @@ class RateControl:
                 torch.from_numpy(layer.values).to(self.problem.device, torch.float32)
                 for layer in layers
             ]
-            data = write(self.problem.header, layers, icc=self.icc)
+            data = write(self.problem.header, layers, self.withheld, self.icc)
             self.tried[codes] = Candidate(octaves, data, self.problem.psnr(values))
         return self.tried[codes]
+
+    @cached_property
+    def _finest(self) -> list[int]:
+        """Each layer's least step code: its largest coefficient must still have a symbol."""
+        # An eighth more leaves room for what rounding shifts from one coefficient to another.
+        peaks = [1.125 * float(alpha.abs().max()) for alpha in self.alphas]
+        return [max(0, _step_code(max(peak, 1e-9) / LIMIT_MAGNITUDE) + 1) for peak in peaks]
 
     def _quantize(self, codes: tuple[int, ...]) -> list[Layer]:
         sizes = [len(alpha) for alpha in self.alphas]
@@ -125,3 +134,8 @@ class RateControl:
     def best(self) -> Candidate:
         """Of all files made so far, the one of highest PSNR."""
         return max(self.tried.values(), key=lambda candidate: candidate.psnr)
+
+
+def _step_code(step: float) -> int:
+    """The code of the stored step nearest to `step`, not yet limited to 0 to 255."""
+    return round(STEPS_PER_OCTAVE * math.log2(step)) + STEP_ZERO

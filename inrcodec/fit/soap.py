@@ -77,7 +77,7 @@ class Soap:
             rotated = _rotate(gradient, left, right)
             second = self._second[index].mul_(BETA).addcmul_(rotated, rotated, value=1 - BETA)
             scale = (second / bias).sqrt_().add_(1e-8)
-            update = _rotate(first, left, right).div_(scale)
+            update = _rotate(first, left, right) / scale
             vector.view(shape).sub_(_rotate_back(update, left, right), alpha=rate / bias)
             self._update_sides(gradient, left, right)
 

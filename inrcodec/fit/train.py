@@ -20,8 +20,9 @@ from inrcodec.l2.transform import from_symbols, to_symbols
 FIT_RATE = 0.2
 """Peak learning rate of the fit, in initial standard deviations per step."""
 
-L2_RATE = 0.02
-"""Peak learning rate of the coefficients under L²."""
+L2_RATE = 0.07
+"""Peak learning rate of the coefficients under L², in units of the median layer's quantizer step:
+what a fine quantizer can resolve, a coarse learning rate would destroy."""
 
 STEP_RATE = 0.02
 """Peak learning rate of log steps and log edges."""
@@ -149,6 +150,7 @@ class L2:
         Returns the estimated bits at the end. `overhead` is the file's other bytes, for reports.
         """
         soap = Soap(self.alphas, self.problem.shapes)
+        peak = min(FIT_RATE, L2_RATE * self.quantizer().scale.median().item())
         adam = torch.optim.Adam([self.log_scale, self.log_ratio], lr=STEP_RATE)
         unit = None
         rate = torch.zeros(())
@@ -162,7 +164,7 @@ class L2:
             adam.zero_grad()
             total.backward()
             decay = cosine(step, steps)
-            soap.step(L2_RATE * decay)
+            soap.step(peak * decay)
             adam.param_groups[0]["lr"] = STEP_RATE * decay
             adam.step()
             with torch.no_grad():

@@ -1,0 +1,4 @@
+"""Rate, distortion and speed of the codec: `python -m eval --help`, from a checkout.
+
+Results go to `eval/results/`, each with the machine, the versions and the command that made it.
+"""

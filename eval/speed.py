@@ -1,0 +1,182 @@
+"""Timings: the phases of an encoding, and alternatives measured in turn so that load hits both."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from PIL import Image
+
+from datasets import fingerprint
+from eval.points import Picture
+from eval.record import Row
+from inrcodec import container, encoder
+from inrcodec.decoder import decode
+from inrcodec.fit.problem import Problem
+from inrcodec.fit.rate import RateControl
+from inrcodec.fit.soap import Soap
+from inrcodec.fit.train import L2
+from inrcodec.image import from_pillow
+
+STEPS = 20
+"""Steps of one timing: two refreshes of SOAP's eigenbases are among them."""
+
+RATE = 1e-3
+"""Learning rate of the timed steps: it costs the same at any, and this one is stable."""
+
+
+def synthetic(width: int, height: int) -> Picture:
+    """A colour picture of waves, a disc with a sharp edge and faint noise."""
+    y, x = np.mgrid[:height, :width] / max(width, height)
+    waves = [np.sin(2 * np.pi * (3 + c) * (x + y * (c + 1) / 2)) for c in range(3)]
+    disc = np.hypot(x - 0.4, y - 0.3) < 0.2
+    noise = np.random.default_rng(0).normal(0, 4, (height, width, 3))
+    samples = 110 + 60 * np.stack(waves, axis=-1) + 50 * disc[:, :, None] + noise
+    image = Image.fromarray(samples.clip(0, 255).astype(np.uint8))
+    return Picture(f"synthetic {width}x{height}", fingerprint(image)[:16], from_pillow(image))
+
+
+class Timings:
+    """The figures of one picture. Each gives its times, and the ratio of two alternatives."""
+
+    def __init__(self, picture: Picture, bpp: float, effort: int, seed: int, runs: int) -> None:
+        """`runs` is how often everything is timed."""
+        self._runs = runs
+        self._encode = functools.partial(
+            encoder.encode, picture.raster, bpp=bpp, seed=seed, device="cpu"
+        )
+        self._raster = picture.raster
+        self._effort = effort
+        self.figures: dict[str, Callable[[], Row]] = {
+            "encode": self.encoding,
+            "decode": self.decoding,
+            "fit step": self.fit_step,
+            "optimiser step": self.optimiser_step,
+        }
+
+    @functools.cached_property
+    def _file(self) -> bytes:
+        return self._encode(
+            effort=1
+        )  # The network, and so the time per step, is that of any effort.
+
+    def encoding(self) -> Row:
+        """Seconds of an encoding and of its phases."""
+        runs = []
+        for _ in range(self._runs):
+            start = time.perf_counter()
+            with _phases() as seconds:
+                self._encode(effort=self._effort)
+            total = time.perf_counter() - start
+            runs.append(seconds | {"rest": total - sum(seconds.values()), "total": total})
+        return {
+            "unit": "s",
+            "times": {name: _spread([run[name] for run in runs], 1) for name in runs[0]},
+        }
+
+    def decoding(self) -> Row:
+        """Milliseconds of decoding at the picture's size and at twice that."""
+        return self._compare(
+            {
+                "scale 1": lambda: decode(self._file, device="cpu"),
+                "scale 2": lambda: decode(self._file, scale=2, device="cpu"),
+            }
+        )
+
+    def fit_step(self) -> Row:
+        """Milliseconds of a step of the fit by the precision of the hidden layers."""
+        precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+        return self._compare(
+            {name: self._fitting(precision) for name, precision in precisions.items()}, STEPS
+        )
+
+    def _fitting(self, precision: torch.dtype) -> Callable[[], None]:
+        problem, alphas = self._problem()
+        problem.precision = precision
+        soap = Soap(alphas, problem.shapes)
+
+        def steps() -> None:
+            for _ in range(STEPS):
+                for alpha in alphas:
+                    alpha.grad = None
+                problem.loss(alphas, problem.sample()).backward()
+                soap.step(RATE)
+
+        return steps
+
+    def optimiser_step(self) -> Row:
+        """Milliseconds of a step of SOAP and of torch's Adam at given gradients."""
+        problem, alphas = self._problem()
+        problem.loss(alphas, problem.sample()).backward()
+        soap, adam = Soap(alphas, problem.shapes), torch.optim.Adam(alphas)
+        return self._compare(
+            {
+                "Soap": lambda: [soap.step(RATE) for _ in range(STEPS)],
+                "Adam": lambda: [adam.step() for _ in range(STEPS)],
+            },
+            STEPS,
+        )
+
+    def _problem(self) -> tuple[Problem, list[torch.Tensor]]:
+        problem = Problem(self._raster, container.open(self._file).header, "cpu")
+        return problem, [alpha.requires_grad_() for alpha in problem.pranc.zeros()]
+
+    def _compare(self, alternatives: dict[str, Callable[[], Any]], steps: int = 1) -> Row:
+        """Time two alternatives in turn; each call does `steps` steps."""
+        for alternative in alternatives.values():
+            alternative()
+        times: dict[str, list[float]] = {name: [] for name in alternatives}
+        for _ in range(self._runs):
+            for name, alternative in alternatives.items():
+                start = time.perf_counter()
+                alternative()
+                times[name].append((time.perf_counter() - start) / steps)
+        first, second = times.values()
+        ratio = statistics.median(a / b for a, b in zip(first, second, strict=True))
+        return {
+            "unit": "ms",
+            "times": {name: _spread(values, 1000) for name, values in times.items()},
+            "ratio": round(ratio, 3),
+        }
+
+
+def _spread(seconds: Sequence[float], factor: float) -> Row:
+    spread = {"median": statistics.median(seconds), "least": min(seconds), "most": max(seconds)}
+    return {name: round(factor * value, 4) for name, value in spread.items()}
+
+
+@contextmanager
+def _phases() -> Iterator[dict[str, float]]:
+    """Seconds that the encoder spends in each phase, timed where it calls them."""
+    seconds: dict[str, float] = {}
+    calls = [
+        ("fit", encoder, "fit"),
+        ("curvature", encoder, "curvature"),
+        ("quantize", L2, "train"),
+        ("round and code", RateControl, "within"),
+    ]
+    with ExitStack() as stack:
+        for phase, owner, name in calls:
+            seconds[phase] = 0.0
+            timed = _timed(getattr(owner, name), phase, seconds)
+            stack.enter_context(patch.object(owner, name, timed))
+        yield seconds
+
+
+def _timed(
+    function: Callable[..., Any], phase: str, seconds: dict[str, float]
+) -> Callable[..., Any]:
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        result = function(*args, **kwargs)
+        seconds[phase] += time.perf_counter() - start
+        return result
+
+    return timed
