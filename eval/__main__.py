@@ -13,6 +13,7 @@ import click
 from datasets import DataError
 from eval import plot, points, speed, tables
 from eval.record import Record, RecordError, Row, label
+from eval.variations import VARIATIONS
 from inrcodec.encoder import DEFAULT_BASIS, DEFAULT_EFFORT
 from inrcodec.errors import CodecError
 from inrcodec.fit.schedule import Progress, Report
@@ -179,6 +180,53 @@ def bases(
                 ("encode, s", "seconds_encode", ".1f"),
             ],
             summary,
+        )
+    )
+    _close(record)
+
+
+@main.command()
+@_options("variations")
+@click.option("--only", multiple=True, help="Names of the variations to measure; all by default.")
+def variations(
+    ctx: click.Context,
+    data: str | None,
+    effort: int,
+    seed: int,
+    out: Path,
+    fresh: bool,
+    only: Sequence[str],
+) -> None:
+    """Change one default at a time, on the first picture of the first bar."""
+    unknown = set(only) - {variation.name for variation in VARIATIONS}
+    if unknown:
+        raise click.BadParameter(f"no variation is named {sorted(unknown)}")
+    record = _open(ctx, out, fresh)
+    bar = points.FIRST_BAR[0]
+    picture = points.load(bar.picture, data)
+    rows: list[Row] = []
+    for variation in VARIATIONS:
+        if only and variation.name not in only:
+            continue
+        settings = points.own_settings(picture, bar.bpp, effort, seed, DEFAULT_BASIS, None)
+        with variation.applied():
+            row = _own(record, picture, {**settings, "variation": variation.name})
+        if row is not None:
+            defaults = rows[0] if rows else row
+            rows.append({**row, "difference": round(row["psnr"] - defaults["psnr"], 4)})
+    record.save()
+    tables.write_csv(out.with_suffix(".csv"), record.rows)
+    click.echo(
+        tables.markdown(
+            [
+                ("picture", "picture", ""),
+                ("variation", "variation", ""),
+                ("k", "k", "d"),
+                ("bpp", "bpp", ".4f"),
+                ("PSNR, dB", "psnr", ".2f"),
+                ("to the first, dB", "difference", "+.2f"),
+            ],
+            rows,
         )
     )
     _close(record)

@@ -104,7 +104,7 @@ class Record:
 
 def label(settings: Row) -> str:
     """A point in words, for messages."""
-    words = [settings.get(name) for name in ("picture", "codec", "basis", "figure")]
+    words = [settings.get(name) for name in ("picture", "codec", "basis", "figure", "variation")]
     rate = f"at {settings['target_bpp']:g} bpp" if "target_bpp" in settings else None
     return " ".join(str(word) for word in (*words, rate) if word is not None)
 

@@ -99,7 +99,7 @@ def main() -> None:
     type=click.IntRange(1, 9),
     default=3,
     show_default=True,
-    help="How long to fit; each level takes about 1.6 times as long.",
+    help="How long to fit; each level takes about twice as long.",
 )
 @click.option(
     "--seed",

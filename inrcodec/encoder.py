@@ -30,12 +30,12 @@ DEFAULT_QUALITY = 50
 DEFAULT_EFFORT = 3
 
 OMEGA_FIRST = 30.0
-OMEGA_HIDDEN = 30.0
+OMEGA_HIDDEN = 20.0
 DEPTH = 5
-"""Sine layers. With as many parameters, 4 fit less and 6 quantize worse (kodim15 at 384x256)."""
+"""Sine layers. With as many parameters, 4 fit less and 6 are rounded worse."""
 
-BITS_PER_COEFFICIENT = 4.7
-"""Where width and precision balance at equal bytes (kodim15 at 384x256)."""
+BITS_PER_COEFFICIENT = 5.0
+"""Where width and precision balance at equal bytes (`python -m eval variations`)."""
 
 FINEST_BITS = 9.0
 """Bits per coefficient where the budget is large for the number of samples."""
@@ -94,7 +94,7 @@ def encode(
         psnr: least PSNR of the decoded samples, dB.
         quality: 1 to 100, a budget of 0.02 to 2 bits per pixel and 500 bytes; 50 (0.2 bpp) if no
             target is given.
-        effort: 1 to 9, how long to fit; each level takes about 1.6 times as long.
+        effort: 1 to 9, how long to fit; each level takes about twice as long.
         seed: 0 to 2^32 - 1; the same seed gives the same file on the same machine.
         basis: the PRANC basis of the hidden layers, one of `pranc.layout.BASES`.
         compaction: D/k of the basis, 1 to 1024; by default the basis's own.

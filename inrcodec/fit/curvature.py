@@ -64,8 +64,13 @@ def curvature(problem: Problem, alphas: Sequence[Tensor], pixels: int) -> list[G
         # The rounding errors of float32 sums must not make it indefinite.
         floor = max(damping, 1e-7 * float(matrix.diagonal().max()), 1e-12)
         matrix[np.diag_indices_from(matrix)] += floor
-        factors.append(Group(start, stop, np.linalg.cholesky(matrix).astype(np.float64)))
+        factors.append(Group(start, stop, factorize(matrix)))
     return factors
+
+
+def factorize(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The lower Cholesky factor of a positive definite matrix (k, k)."""
+    return np.linalg.cholesky(matrix).astype(np.float64)
 
 
 def sensitivity(groups: Sequence[Group]) -> NDArray[np.float64]:

@@ -19,16 +19,16 @@ class Effort:
 
 EFFORTS = {
     1: Effort(250, 80, 4096),
-    2: Effort(700, 160, 8192),
-    3: Effort(1500, 300, 12288),
-    4: Effort(2500, 400, 12288),
-    5: Effort(4000, 600, 16384),
-    6: Effort(7000, 900, 16384),
-    7: Effort(12000, 1500, 24576),
-    8: Effort(20000, 2500, 24576),
-    9: Effort(40000, 5000, 32768),
+    2: Effort(800, 160, 8192),
+    3: Effort(2000, 400, 12288),
+    4: Effort(3500, 600, 12288),
+    5: Effort(6000, 1000, 16384),
+    6: Effort(11000, 1800, 16384),
+    7: Effort(20000, 3000, 24576),
+    8: Effort(36000, 5000, 24576),
+    9: Effort(65000, 9000, 32768),
 }
-"""Each level takes about 1.6 times as long as the one before; 3 is made for two CPU cores."""
+"""Each level takes about twice as long as the one before; 3 is made for two CPU cores."""
 
 WARM_UP = 20
 """Steps until the full learning rate."""

@@ -153,7 +153,8 @@ class L2:
         peak = min(FIT_RATE, L2_RATE * self.quantizer().scale.median().item())
         adam = torch.optim.Adam([self.log_scale, self.log_ratio], lr=STEP_RATE)
         unit = None
-        rate = torch.zeros(())
+        with torch.no_grad():
+            rate = self.noisy()[1]
         for step in range(steps):
             alphas, rate = self.noisy()
             loss = self.problem.loss(alphas, self.problem.sample())

@@ -20,7 +20,8 @@ BIAS_SCALE = 3.0
 """How far one unit of α moves a hidden layer's bias, in units of a weight's move.
 
 The pre-activation feels a bias more than a weight, whose input is a sine. With one step for both,
-the bias's own initial standard deviation costs 10 % more bytes at equal PSNR (kodim15, 384x256).
+the bias's own initial standard deviation (12 at a width of 36) wastes bits on the weights:
+`python -m eval variations`.
 """
 
 

@@ -236,3 +236,22 @@ def test_speed_times_phases_and_alternatives(tmp_path: Path) -> None:
     before = out.read_text()
     assert run(*arguments, "--out", out).exit_code == 0
     assert out.read_text() == before
+
+
+def test_variations_change_one_default_and_put_it_back(bar: object, tmp_path: Path) -> None:
+    from eval.variations import VARIATIONS
+    from inrcodec import encoder
+
+    out = tmp_path / "variations.json"
+    depth = encoder.DEPTH
+    names = ("defaults", "no L2 training", "bias scale 1")
+    only = [word for name in names for word in ("--only", name)]
+    result = run("variations", "--effort", 1, "--out", out, *only)
+    assert result.exit_code == 0, result.output
+    measured = {row["variation"]: row["psnr"] for row in rows(out)}
+    assert set(measured) == set(names) and len(set(measured.values())) == 3
+    assert encoder.DEPTH == depth
+    assert run("variations", "--only", "fewer bugs", "--out", out).exit_code != 0
+    for variation in VARIATIONS[1:]:
+        assert hasattr(variation.module, variation.attribute)
+        assert getattr(variation.module, variation.attribute) != variation.value
