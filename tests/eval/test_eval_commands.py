@@ -250,7 +250,7 @@ def test_variations_change_one_default_and_put_it_back(bar: object, tmp_path: Pa
     assert result.exit_code == 0, result.output
     measured = {row["variation"]: row["psnr"] for row in rows(out)}
     assert set(measured) == set(names) and len(set(measured.values())) == 3
-    assert encoder.DEPTH == depth
+    assert depth == encoder.DEPTH
     assert run("variations", "--only", "fewer bugs", "--out", out).exit_code != 0
     for variation in VARIATIONS[1:]:
         assert hasattr(variation.module, variation.attribute)
