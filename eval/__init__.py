@@ -2,3 +2,5 @@
 
 Results go to `eval/results/`, each with the machine, the versions and the command that made it.
 """
+
+import inrcodec.cli  # noqa: F401  (as the command line: threads that sleep while they wait)

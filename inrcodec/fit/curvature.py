@@ -91,7 +91,7 @@ def _groups(sizes: Sequence[int]) -> list[tuple[int, int]]:
     """Stretches of consecutive layers of at most `LIMIT_GROUP` coefficients.
 
     >>> _groups([100, 3000, 3000, 3000, 13000])
-    [(0, 6100), (6100, 9100), (9100, 13434), (13434, 17767), (17767, 22100)]
+    [(0, 6100), (6100, 9100), (9100, 13433), (13433, 17767), (17767, 22100)]
     """
     groups: list[tuple[int, int]] = []
     offset = 0

@@ -30,13 +30,14 @@ EFFORTS = {
 }
 """Each level takes about twice as long as the one before; 3 is made for two CPU cores."""
 
-WARM_UP = 20
-"""Steps until the full learning rate."""
+WARM_UP = 100
+"""Steps until the full learning rate, or a tenth of all steps where they are few."""
 
 
 def cosine(step: int, steps: int) -> float:
     """The learning rate at a step as a share of its peak: a short rise, then a half cosine to 0."""
-    return min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / steps))
+    warm_up = min(WARM_UP, steps / 10)
+    return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class Soap:
 
     >>> x = torch.ones(6, requires_grad=True)
     >>> soap = Soap([x], [(2, 3)])
-    >>> for _ in range(100):
+    >>> for _ in range(150):
     ...     x.grad = 2 * x.detach()
     ...     soap.step(0.05)
     >>> bool(x.detach().abs().max() < 0.1)

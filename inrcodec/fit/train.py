@@ -31,15 +31,42 @@ BUDGET_WEIGHT = 25.0
 """What exceeding the budget costs, in units of the loss: well above what the bits can buy."""
 
 
+CHECK = 50
+"""Steps over which the fit's loss is averaged to see whether it diverges."""
+
+DIVERGED = 1.5
+"""A loss so many times the least one so far means that the learning rate was too high."""
+
+
 def fit(problem: Problem, steps: int, clock: Clock) -> list[Tensor]:
-    """Train the coefficients (k,) of each layer from zero to least mean squared error."""
+    """Train the coefficients (k,) of each layer from zero to least mean squared error.
+
+    The rate that is best for most pictures is too high for some. Where the loss rises far above its
+    least, or has not fallen below a constant picture's by the full rate, training goes back to the
+    best point and on at half the rate.
+    """
     alphas = [alpha.requires_grad_() for alpha in problem.pranc.zeros()]
     soap = Soap(alphas, problem.shapes)
+    constant = float((problem.targets - problem.targets.mean(0)).square().mean())
+    peak, least, total = FIT_RATE, math.inf, 0.0
+    best = [alpha.detach().clone() for alpha in alphas]
     for step in range(steps):
         loss = problem.loss(alphas, problem.sample())
         _zero(alphas)
         loss.backward()
-        soap.step(FIT_RATE * cosine(step, steps))
+        soap.step(peak * cosine(step, steps))
+        total += loss.item()
+        if (step + 1) % CHECK == 0:
+            mean, total = total / CHECK, 0.0
+            stuck = step >= CHECK and mean > 0.9 * constant and peak > FIT_RATE / 8
+            if stuck or not mean < DIVERGED * least:
+                peak /= 2
+                # Stuck at a constant, nothing so far is worth keeping.
+                start = problem.pranc.zeros() if stuck else best
+                alphas = [alpha.clone().requires_grad_() for alpha in start]
+                soap = Soap(alphas, problem.shapes)
+            elif mean < least:
+                least, best = mean, [alpha.detach().clone() for alpha in alphas]
         clock.advance(1, "fit", psnr_of(loss))
     return [alpha.detach() for alpha in alphas]
 

@@ -31,9 +31,9 @@ def histogram(
     The counts are differentiable and sum to the number of symbols. `resolution` is the kernel's
     half width in bins, above 0 to 1/2.
 
-    >>> counts, first = histogram(torch.tensor([0.0, 0.25, 1.0]))
+    >>> counts, first = histogram(torch.tensor([0.0, 0.25, 1.0]), resolution=0.5)
     >>> counts, first
-    (tensor([1.2500, 1.7500, 0.0000]), 0)
+    (tensor([1.7500, 1.2500, 0.0000]), 0)
 
     Raises ValueError for an unknown kernel or a resolution outside its range.
     """

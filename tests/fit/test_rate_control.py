@@ -10,7 +10,7 @@ from inrcodec import container, decoder
 from inrcodec.container.header import Header
 from inrcodec.fit.curvature import curvature
 from inrcodec.fit.problem import Problem
-from inrcodec.fit.rate import RateControl
+from inrcodec.fit.rate import Candidate, RateControl
 from inrcodec.fit.schedule import Clock
 from inrcodec.fit.train import Quantizer, fit, start_quantizer
 from inrcodec.image import from_pillow
@@ -92,11 +92,24 @@ def test_budgets_are_kept_and_used_to_97_percent(control):
         assert 0.97 * budget <= len(found.data) <= budget
 
 
-def test_the_best_of_the_fitting_files_is_taken(control):
-    found = control.within(250, 0.5)
-    fitting = [c.psnr for c in control.tried.values() if 125 <= len(c.data) <= 250]
-    assert found.psnr == max(fitting)
-    assert control.best.psnr == max(c.psnr for c in control.tried.values())
+def test_of_the_files_that_fit_the_best_is_taken(prepared):
+    """A finer quantizer is not always the better one."""
+    files = [(85, 33.0), (92, 30.0), (104, 34.0), (97, 29.0), (99.5, 28.0), (99, 40.0)]
+    script = iter(files)
+
+    class Scripted(RateControl):
+        def candidate(self, octaves):
+            size, psnr = next(script)
+            return Candidate(octaves, bytes(int(10 * size)), psnr)
+
+    found = Scripted(*prepared[1:]).within(1000, 0.9)
+    assert (len(found.data), found.psnr) == (920, 30.0)
+    assert next(script) == files[-1]
+
+
+def test_the_best_of_all_files_is_known(control):
+    psnrs = [control.candidate(octaves).psnr for octaves in (0.5, -1, 0)]
+    assert control.best.psnr == max(psnrs)
 
 
 def test_the_profile_counts_towards_the_budget(prepared):

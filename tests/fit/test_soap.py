@@ -87,6 +87,24 @@ def test_a_rotated_problem_takes_the_rotated_path(shape):
     torch.testing.assert_close(y.detach().view(shape), u @ x.detach().view(shape) @ v.T)
 
 
+def test_the_bases_follow_the_gradients():
+    """Once they have, small entries in the eigenbasis move as far as large ones."""
+    rows, cols = 6, 5
+    u, v = rotation(rows, 1), rotation(cols, 2)
+    size = torch.logspace(0, -1.5, rows)[:, None] * torch.logspace(0, -1.5, cols)
+    x = torch.zeros(rows * cols, dtype=torch.float64, requires_grad=True)
+    soap, moves = Soap([x], [(rows, cols)]), []
+    for step in range(600):
+        before = x.detach().clone()
+        # At first the gradients have another basis: the axes.
+        gradient = size * drawn(rows, cols, seed=step)
+        x.grad = (gradient.flip(0, 1) if step < 20 else u @ gradient @ v.T).flatten()
+        soap.step(1.0)
+        moves.append(u.T @ (x.detach() - before).view(rows, cols) @ v)
+    rms = torch.stack(moves[300:]).square().mean(0).sqrt()
+    assert rms.min() > 0.3 * rms.max()
+
+
 def test_vectors_do_not_touch_one_another():
     shapes = [(4, 3), (300, 1), (2, 5)]
     together = [drawn(r * c, seed=r).requires_grad_() for r, c in shapes]
