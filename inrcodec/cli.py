@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-# PyTorch's threads wait for one another in a busy loop. On two cores, with one other program at work,
-# that makes the fit ten times slower; sleeping instead costs a tenth to a fifth on an idle machine.
+# PyTorch's threads wait for one another in a busy loop. On two cores, with another program at work,
+# that makes the fit ten times slower; sleeping instead costs up to a fifth on an idle machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

@@ -21,12 +21,14 @@ def test_every_effort_does_more_than_the_one_before():
 @pytest.mark.parametrize("steps", [80, 250, 40000])
 def test_the_learning_rate_starts_small_peaks_near_1_and_ends_near_0(steps):
     rates = [cosine(step, steps) for step in range(steps)]
-    assert rates[0] == pytest.approx(1 / WARM_UP, rel=0.01)
+    warm_up = min(WARM_UP, steps / 10)
+    assert rates[0] == pytest.approx(1 / warm_up, rel=0.01)
+    assert cosine(3, steps) / cosine(1, steps) == pytest.approx(2, rel=0.02)
     peak = max(range(steps), key=rates.__getitem__)
-    assert peak == WARM_UP - 1 and 1 - 1.5 * (peak / steps) < rates[peak] <= 1
+    assert peak == pytest.approx(warm_up - 1, abs=1) and 0.97 < rates[peak] <= 1
     assert all(a < b for a, b in pairwise(rates[: peak + 1]))
     assert all(a > b for a, b in pairwise(rates[peak:]))
-    assert 0 < rates[-1] < 3 / steps**2 + 1e-12
+    assert 0 < rates[-1] < 3 / steps**2
     assert cosine(steps // 2, steps) == pytest.approx(0.5)
 
 
