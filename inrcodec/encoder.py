@@ -205,10 +205,10 @@ def _attempt(settings: _Settings, budget: int, psnr: float) -> tuple[Candidate |
     control = _prepare(settings, header, budget, clock)
     found = control.reaching(psnr)
     # The promise is about the decoder's pixels, not the encoder's estimate of them.
+    octaves = 0.0 if found is None else found.octaves
     while found is not None and _decoded_psnr(found.data, settings) < psnr:
-        found = control.candidate(found.octaves - 1 / 16)
-        if found.octaves < -8:
-            found = None
+        octaves -= 1 / 16
+        found = control.candidate(octaves) if octaves > -8 else None
     clock.advance(_work(settings.effort), "done")
     return found, control.best.psnr
 

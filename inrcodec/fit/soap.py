@@ -31,7 +31,9 @@ class _Side:
 
     @classmethod
     def of(cls, outer: Tensor) -> _Side:
-        return cls((1 - BETA) * outer, torch.linalg.eigh(outer)[1])
+        # Largest first: from the smallest, orthogonal iteration turns the whole basis over, and
+        # the second moments no longer belong to their directions.
+        return cls((1 - BETA) * outer, torch.linalg.eigh(outer)[1].flip(1))
 
     def refresh(self) -> None:
         """One step of orthogonal iteration: cheaper than an eigendecomposition, and enough."""

@@ -19,8 +19,9 @@ KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """The kernels' distribution functions on [-1, 1]: uniform, triangular and cosine density."""
 
-DEFAULT_RESOLUTION = 0.5
-"""Half a bin: every value is within reach of one boundary, so every value has a gradient."""
+DEFAULT_RESOLUTION = 0.25
+"""Wide enough for a gradient, which noise brings to every value, and narrow enough that the entropy
+is within 2 % for 1,500 values of one step's deviation (at 0.5: 3 to 6 %)."""
 
 
 def histogram(
@@ -61,7 +62,9 @@ def entropy_bits(counts: Tensor) -> Tensor:
     tensor(4.)
     """
     total = counts.sum()
-    nats: Tensor = -torch.special.xlogy(counts, counts / total).sum()
+    # An empty bin costs nothing, and would give 0/0 as its gradient.
+    used = counts[counts > 0]
+    nats: Tensor = -(used * (used / total).log()).sum()
     return nats / math.log(2)
 
 

@@ -50,7 +50,6 @@ def nearest_plane(
             value = values[at] - answer[i] - inner[i, i + 1 :] @ block_error[i + 1 :]
             size = abs(value)
             if size > edge[at]:
-                # Half up: at the edge itself the symbol is already 1.
                 m = min(largest, int(1 + (size - edge[at]) / scale[at]))
                 symbols[at] = m if value > 0 else -m
                 quantized = np.copysign(edge[at] + (m - 0.5) * scale[at], value)
