@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import inrcodec.cli  # noqa: F401, I001  (its threads sleep while they wait; before torch)
 import numpy as np
 import pytest
 from PIL import Image
+
+import inrcodec.cli  # noqa: F401  (its threads sleep while they wait; before torch)
 
 
 @pytest.fixture(scope="session")
