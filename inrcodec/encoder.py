@@ -164,7 +164,7 @@ def quality_bpp(quality: int) -> float:
 
 def _encode_to_budget(settings: _Settings, budget: int) -> bytes:
     header = _header(settings, budget - len(settings.icc))
-    clock = Clock(_work(settings.effort), settings.report)
+    clock = Clock(_work(settings.effort), settings.report, budget)
     control = _prepare(settings, header, budget, clock)
     found = control.within(budget, LEAST_SHARE)
     clock.advance(_work(settings.effort), "done")
@@ -201,7 +201,7 @@ def _encode_to_psnr(settings: _Settings, psnr: float) -> bytes:
 def _attempt(settings: _Settings, budget: int, psnr: float) -> tuple[Candidate | None, float]:
     """The smallest file of at least `psnr` dB from a network made for `budget`, and its best."""
     header = _header(settings, budget)
-    clock = Clock(_work(settings.effort), settings.report)
+    clock = Clock(_work(settings.effort), settings.report, budget)
     control = _prepare(settings, header, budget, clock)
     found = control.reaching(psnr)
     # The promise is about the decoder's pixels, not the encoder's estimate of them.

@@ -65,9 +65,11 @@ Report = Callable[[Progress], None]
 class Clock:
     """Turns steps done into progress reports, a few a second."""
 
-    def __init__(self, work: float, report: Report | None) -> None:
-        """`work` is all there is to do, in steps of the fit."""
+    def __init__(self, work: float, report: Report | None, size: int | None = None) -> None:
+        """`work` is all there is to do, in steps of the fit; `size` the bytes aimed at."""
         self._work = work
+        self._size = size
+        self._psnr: float | None = None
         self._report = report
         self._done = 0.0
         self._began = time.monotonic()
@@ -76,12 +78,17 @@ class Clock:
     def advance(
         self, work: float, phase: str, psnr: float | None = None, size: int | None = None
     ) -> None:
-        """Count `work` as done in `phase` and report, unless the last report is very young."""
+        """Count `work` as done in `phase` and report, unless the last report is very young.
+
+        The last known PSNR and size stand until there are new ones.
+        """
         self._done += work
+        self._psnr = self._psnr if psnr is None else psnr
+        self._size = self._size if size is None else size
         now = time.monotonic()
         if self._report is None or now - self._last < 0.2:
             return
         self._last = now
         share = min(1.0, self._done / self._work)
         elapsed = now - self._began
-        self._report(Progress(phase, share, psnr, size, elapsed / share - elapsed))
+        self._report(Progress(phase, share, self._psnr, self._size, elapsed / share - elapsed))
