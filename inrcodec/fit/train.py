@@ -58,7 +58,8 @@ def fit(problem: Problem, steps: int, clock: Clock) -> list[Tensor]:
         total += loss.item()
         if (step + 1) % CHECK == 0:
             mean, total = total / CHECK, 0.0
-            stuck = step >= CHECK and mean > 0.9 * constant and peak > FIT_RATE / 8
+            # A picture that is nearly constant itself is no sign of anything.
+            stuck = step >= CHECK and mean > 0.9 * constant > 0.01 and peak > FIT_RATE / 8
             if stuck or not mean < DIVERGED * least:
                 peak /= 2
                 # Stuck at a constant, nothing so far is worth keeping.
