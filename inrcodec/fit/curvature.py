@@ -1,7 +1,7 @@
 """The curvature of the loss at a fit: Gauss-Newton blocks over all coefficients, and their factors.
 
 It tells which directions of coefficients the picture feels. Steps, noise and rounding all work in
-that metric: without it 4 bits a coefficient ruin a fit, with it they cost 0.3 dB.
+that metric: without it the same bytes hold 0.8 dB less (`python -m eval variations --effort 2`).
 """
 
 from __future__ import annotations

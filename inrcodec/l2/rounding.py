@@ -1,6 +1,6 @@
 """Rounding that compensates: each coefficient's error is undone by those not yet rounded.
 
-With the curvature H = R Rᵀ… of the loss, rounding to the nearest symbol one at a time, from the
+With the curvature H = L Lᵀ of the loss, rounding to the nearest symbol one at a time, from the
 last coefficient to the first, and moving the rest to where the loss is least again, is Babai's
 nearest plane algorithm (1986); for networks it is known from OBQ (Frantar & Alistarh 2022).
 """
