@@ -203,7 +203,8 @@ def _attempt(settings: _Settings, budget: int, psnr: float) -> tuple[Candidate |
     """The smallest file of at least `psnr` dB from a network made for `budget`, and its best."""
     header = _header(settings, budget)
     clock = Clock(_work(settings.effort), settings.report, budget)
-    control = _prepare(settings, header, budget, clock)
+    # The budget of an attempt is the network's; a profile comes on top of it.
+    control = _prepare(settings, header, budget + len(settings.icc), clock)
     found = control.reaching(psnr)
     # The promise is about the decoder's pixels, not the encoder's estimate of them.
     octaves = 0.0 if found is None else found.octaves

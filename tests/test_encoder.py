@@ -44,6 +44,14 @@ def test_a_psnr_is_met_on_the_decoded_pixels(photograph):
     assert 25.0 <= distance(inrcodec.decode(data), photograph) < 25.7
 
 
+def test_a_profile_takes_nothing_from_a_picture_that_must_reach_a_psnr(photograph):
+    picture = photograph.copy()
+    picture.info["icc_profile"] = bytes(4000)
+    with_profile = inrcodec.encode(picture, psnr=24.0, effort=1)
+    without = inrcodec.encode(picture, psnr=24.0, effort=1, strip=True)
+    assert len(with_profile) - len(without) - 4000 < 0.1 * len(without)
+
+
 def test_a_psnr_out_of_reach_says_how_far_it_got():
     noise = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
     with pytest.raises(inrcodec.TargetError, match=r"reached \d+\.\d\d dB of 60 dB; ask for less"):

@@ -14,9 +14,8 @@ def grow(header: Header, device: torch.device | str) -> tuple[SirenNetwork, Repa
     with torch.device("meta"):
         shapes = SirenNetwork(header.network)
     network = shapes.to_empty(device=device)
-    first, last = network.whole_layers
-    whole = [name for name, is_whole in ((first, header.whole_first), (last, header.whole_last))
-             if is_whole]  # fmt: skip
+    flags = (header.whole_first, header.whole_last)
+    whole = [name for name, flag in zip(network.whole_layers, flags, strict=True) if flag]
     pranc = Reparametrization(
         network,
         seed=header.seed,
