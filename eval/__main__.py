@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+import torch
 
 from datasets import DataError
-from eval import plot, points, speed, tables
-from eval.record import Record, RecordError, Row, label
-from eval.variations import VARIATIONS
-from inrcodec.encoder import DEFAULT_BASIS, DEFAULT_EFFORT
+from eval import codecs, report, run, speed, study, tables
+from eval.codecs import SpecificationError
+from eval.measure import Row, Set, Task
+from eval.record import describe
+from eval.store import Results, ResultsError, read_run
+from inrcodec.encoder import DEFAULT_EFFORT
 from inrcodec.errors import CodecError
-from inrcodec.fit.schedule import Progress, Report
-from inrcodec.pranc.layout import BASES
+from inrcodec.files import write_atomically
+from inrcodec.fit.schedule import EFFORTS
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -32,204 +36,20 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (CodecError, DataError, RecordError, OSError) as error:
+        except (
+            CodecError,
+            DataError,
+            ResultsError,
+            SpecificationError,
+            run.StoppedError,
+            OSError,
+        ) as error:
             raise click.ClickException(" ".join(str(error).split())) from error
 
 
 @click.group(cls=_Group)
 def main() -> None:
-    """Measure rate, distortion and speed. Finished points are not measured again."""
-
-
-def _options(name: str, data: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options that the commands share; `name` is that of the default results file."""
-    options = [
-        click.option("--effort", type=click.IntRange(1, 9), default=DEFAULT_EFFORT,
-                     show_default=True, help="How long to fit."),
-        click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
-                     help="Seed of the files."),
-        click.option("--out", type=click.Path(dir_okay=False, path_type=Path),
-                     default=RESULTS / f"{name}.json", show_default=f"eval/results/{name}.json",
-                     help="The results file; tables and plots go beside it."),
-        click.option("--fresh", is_flag=True, help="Measure all anew and drop earlier results."),
-    ]  # fmt: skip
-    if data:
-        options.append(click.option("--data", type=click.Path(file_okay=False), metavar="DIR",
-                                    help="The folder of the test pictures."))  # fmt: skip
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        for option in reversed(options):
-            command = option(command)
-        return click.pass_context(command)
-
-    return decorate
-
-
-_CODEC_COLUMNS = [
-    ("picture", "picture", ""),
-    ("codec", "codec", ""),
-    ("bytes", "bytes", "d"),
-    ("bpp", "bpp", ".4f"),
-    ("PSNR, dB", "psnr", ".2f"),
-    ("MS-SSIM", "ms_ssim", ".4f"),
-    ("encode, s", "seconds_encode", ".3f"),
-    ("decode, s", "seconds_decode", ".3f"),
-]
-
-
-@main.command()
-@_options("quality")
-def quality(
-    ctx: click.Context, data: str | None, effort: int, seed: int, out: Path, fresh: bool
-) -> None:
-    """Hold the codec against its first bar: gain over JPEG, and encoding time."""
-    record = _open(ctx, out, fresh)
-    asked = [(bar, points.load(bar.picture, data)) for bar in points.FIRST_BAR]
-    rows: list[Row] = []
-    summary: list[Row] = []
-    for bar, picture in asked:
-        settings = points.own_settings(picture, bar.bpp, effort, seed, DEFAULT_BASIS, None)
-        own = _own(record, picture, settings)
-        if own is None:
-            continue
-        others = {codec: _other(record, picture, codec, own["bytes"]) for codec in points.OTHERS}
-        rows += [own, *(row for row in others.values() if row)]
-        if others["jpeg"] is not None:
-            summary.append(_held_against(bar, own, others["jpeg"]))
-    record.save(summary)
-    tables.write_csv(out.with_suffix(".csv"), record.rows)
-    click.echo(tables.markdown(_CODEC_COLUMNS, rows) + "\n")
-    click.echo(
-        tables.markdown(
-            [
-                ("picture", "picture", ""),
-                ("over JPEG, dB", "gain", "+.2f"),
-                ("bar, dB", "bar_gain", "+.2f"),
-                ("encode, s", "seconds_encode", ".1f"),
-                ("bar, s", "bar_seconds", ".0f"),
-                ("passed", "passed", ""),
-            ],
-            summary,
-        )
-    )
-    _close(record)
-    if not all(row["passed"] for row in summary):
-        ctx.exit(1)
-
-
-def _held_against(bar: points.Bar, own: Row, jpeg: Row) -> Row:
-    gain = round(own["psnr"] - jpeg["psnr"], 4)
-    return {
-        "picture": own["picture"],
-        "target_bpp": bar.bpp,
-        "gain": gain,
-        "bar_gain": bar.gain,
-        "seconds_encode": own["seconds_encode"],
-        "bar_seconds": points.BAR_SECONDS,
-        "passed": gain >= bar.gain
-        and own["seconds_encode"] < points.BAR_SECONDS
-        and jpeg["bytes"] >= own["bytes"],
-    }
-
-
-@main.command()
-@_options("bases")
-@click.option(
-    "--compaction",
-    type=click.FloatRange(1, 1024),
-    help="D/k of every basis but identity, instead of the basis's own.",
-)
-def bases(
-    ctx: click.Context,
-    data: str | None,
-    effort: int,
-    seed: int,
-    out: Path,
-    fresh: bool,
-    compaction: float | None,
-) -> None:
-    """Compare the PRANC bases at equal bytes, on the pictures of the first bar."""
-    record = _open(ctx, out, fresh)
-    asked = [(bar, points.load(bar.picture, data)) for bar in points.FIRST_BAR]
-    summary: list[Row] = []
-    for bar, picture in asked:
-        identity = None
-        for basis in BASES:
-            settings = points.own_settings(picture, bar.bpp, effort, seed, basis, compaction)
-            row = _own(record, picture, settings)
-            if row is None:
-                continue
-            identity = row if basis == "identity" else identity
-            difference = round(row["psnr"] - identity["psnr"], 4) if identity else None
-            names = ("picture", "basis", "D", "k", "bpp", "psnr", "seconds_encode")
-            ratio = {"ratio": round(row["D"] / row["k"], 4), "difference": difference}
-            summary.append({name: row[name] for name in names} | ratio)
-    record.save(summary)
-    tables.write_csv(out.with_suffix(".csv"), record.rows)
-    click.echo(
-        tables.markdown(
-            [
-                ("picture", "picture", ""),
-                ("basis", "basis", ""),
-                ("D/k", "ratio", ".2f"),
-                ("D", "D", "d"),
-                ("k", "k", "d"),
-                ("bpp", "bpp", ".4f"),
-                ("PSNR, dB", "psnr", ".2f"),
-                ("to identity, dB", "difference", "+.2f"),
-                ("encode, s", "seconds_encode", ".1f"),
-            ],
-            summary,
-        )
-    )
-    _close(record)
-
-
-@main.command()
-@_options("variations")
-@click.option("--only", multiple=True, help="Names of the variations to measure; all by default.")
-def variations(
-    ctx: click.Context,
-    data: str | None,
-    effort: int,
-    seed: int,
-    out: Path,
-    fresh: bool,
-    only: Sequence[str],
-) -> None:
-    """Change one default at a time, on the first picture of the first bar."""
-    unknown = set(only) - {variation.name for variation in VARIATIONS}
-    if unknown:
-        raise click.BadParameter(f"no variation is named {sorted(unknown)}")
-    record = _open(ctx, out, fresh)
-    bar = points.FIRST_BAR[0]
-    picture = points.load(bar.picture, data)
-    rows: list[Row] = []
-    for variation in VARIATIONS:
-        if only and variation.name not in only:
-            continue
-        settings = points.own_settings(picture, bar.bpp, effort, seed, DEFAULT_BASIS, None)
-        with variation.applied():
-            row = _own(record, picture, {**settings, "variation": variation.name})
-        if row is not None:
-            defaults = rows[0] if rows else row
-            rows.append({**row, "difference": round(row["psnr"] - defaults["psnr"], 4)})
-    record.save()
-    tables.write_csv(out.with_suffix(".csv"), record.rows)
-    click.echo(
-        tables.markdown(
-            [
-                ("picture", "picture", ""),
-                ("variation", "variation", ""),
-                ("k", "k", "d"),
-                ("bpp", "bpp", ".4f"),
-                ("PSNR, dB", "psnr", ".2f"),
-                ("to the first, dB", "difference", "+.2f"),
-            ],
-            rows,
-        )
-    )
-    _close(record)
+    """Measure rate, distortion and speed."""
 
 
 def _rates(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[float]:
@@ -242,38 +62,159 @@ def _rates(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]
     return rates
 
 
+def _words(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(part for value in values for part in value.split(",") if part))
+
+
+def _measuring(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of the commands that measure points."""
+    options = [
+        click.option("--dataset", required=True, metavar="NAME|DIR",
+                     help="kodak, chest_xray, or a folder of images."),
+        click.option("--images", multiple=True, callback=_words, metavar="NAME,…",
+                     help="Names of images; all by default."),
+        click.option("--reduce", type=click.IntRange(1, 64), default=1, show_default=True,
+                     help="Reduce the images by this factor first."),
+        click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True,
+                     metavar="DIR", help="Folder of the results; a run there goes on."),
+        click.option("--data", type=click.Path(file_okay=False), metavar="DIR",
+                     help="Folder with a copy of the data sets, instead of the network."),
+        click.option("--jobs", type=click.IntRange(1, 1024),
+                     help="Points measured side by side.  [default: one a core, with a GPU one]"),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return click.pass_context(command)
+
+
 @main.command()
-@click.argument("images", nargs=-1, required=True)
-@click.option("--bpp", multiple=True, required=True, callback=_rates, help="As in 0.1,0.2,0.4.")
-@_options("rd")
+@_measuring
+@click.option("--codecs", "specifications", multiple=True, callback=_words, metavar="NAME,…",
+              default=["inrcodec,jpeg,webp,avif"], show_default=True,
+              help="As `python -m eval codecs` lists them.")  # fmt: skip
+@click.option("--bpp", multiple=True, callback=_rates, default=["0.05,0.1,0.2,0.4"],
+              show_default=True, help="Rates of the codecs that aim at one.")  # fmt: skip
+@click.option("--lpips", is_flag=True, help="Measure LPIPS too; needs the package lpips.")
 def rd(
     ctx: click.Context,
-    images: Sequence[str],
-    bpp: Sequence[float],
-    data: str | None,
-    effort: int,
-    seed: int,
+    dataset: str,
+    images: list[str],
+    reduce: int,
     out: Path,
-    fresh: bool,
+    data: str | None,
+    jobs: int | None,
+    specifications: list[str],
+    bpp: list[float],
+    lpips: bool,
 ) -> None:
-    """Rate-distortion curves of IMAGES: names (kodim15, 00870a9c, kodim15@384x256) or paths."""
-    record = _open(ctx, out, fresh)
-    pictures = [points.load(image, data) for image in images]
-    rows: list[Row | None] = []
-    for picture in pictures:
-        for rate in bpp:
-            settings = points.own_settings(picture, rate, effort, seed, DEFAULT_BASIS, None)
-            rows.append(_own(record, picture, settings))
-            at_least = int(rate * picture.raster.width * picture.raster.height / 8)
-            rows += [_other(record, picture, codec, at_least) for codec in points.OTHERS]
-    # Where a codec's smallest file is larger than several budgets, it is the point of all of them.
-    shown = {(row["picture"], row["codec"], row["bytes"]): row for row in rows if row}
-    record.save()
-    tables.write_csv(out.with_suffix(".csv"), record.rows)
-    if shown:
-        plot.rate_distortion(list(shown.values()), out.with_suffix(".png"))
-    click.echo(tables.markdown(_CODEC_COLUMNS, list(shown.values())))
-    _close(record)
+    """Measure rate-distortion curves. What is finished in --out is not measured again."""
+    pictures = Set(dataset, data, reduce)
+    tasks = run.tasks(pictures, _chosen(pictures, images), specifications, bpp, lpips)
+    _measure(ctx, Results(out, "rd"), tasks, jobs)
+
+
+@main.command(name="study")
+@_measuring
+@click.option("--bpp", type=click.FloatRange(0, 100, min_open=True), required=True,
+              help="The rate of all files.")  # fmt: skip
+@click.option("--effort", type=click.IntRange(1, 9), default=DEFAULT_EFFORT, show_default=True,
+              help="How long to fit.")  # fmt: skip
+def ablation(
+    ctx: click.Context,
+    dataset: str,
+    images: list[str],
+    reduce: int,
+    out: Path,
+    data: str | None,
+    jobs: int | None,
+    bpp: float,
+    effort: int,
+) -> None:
+    """Compare bases, compaction ratios and the parts of L² at equal file size."""
+    pictures = Set(dataset, data, reduce)
+    tasks = run.tasks(pictures, _chosen(pictures, images), study.specifications(effort), [bpp])
+    _measure(ctx, Results(out, "study"), tasks, jobs)
+
+
+def _chosen(pictures: Set, images: list[str]) -> list[str]:
+    """All images of a set, or those asked for."""
+    if unknown := set(images) - set(pictures.images):
+        raise click.BadParameter(
+            f"{pictures.name} has no {', '.join(sorted(unknown))}", param_hint="--images"
+        )
+    return images or list(pictures.images)
+
+
+def _measure(ctx: click.Context, results: Results, tasks: list[Task], jobs: int | None) -> None:
+    jobs = jobs or run.default_jobs()
+    described = describe(ctx.obj)
+    click.echo(_about(described) + f"\njobs:     {jobs}")
+    results.began(described["command"])
+    with _progress() as report:
+        run.run(results, tasks, jobs, report)
+    click.echo(f"{len(results.points)} points in {results.folder / 'points.csv'}")
+    if results.failures:
+        raise click.ClickException(
+            "\n".join([f"{len(results.failures)} failures:", *map(_failure, results.failures)])
+        )
+
+
+def _failure(row: Row) -> str:
+    names = ("dataset", "image", "codec", "setting")
+    return " ".join(str(row[name]) for name in names if name in row) + f": {row['error']}"
+
+
+def _about(described: Row) -> str:
+    modified = ", modified" if described["modified"] else ""
+    versions = ", ".join(f"{name} {number}" for name, number in described["versions"].items())
+    return (
+        f"command:  {described['command']}\n"
+        f"machine:  {described['machine']}\n"
+        f"versions: {versions}\n"
+        f"source:   {described['source']} (commit {described['commit'] or 'unknown'}{modified})"
+    )
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[run.Progress], None] | None]:
+    """A line on the terminal; nothing where there is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+
+    def show(progress: run.Progress) -> None:
+        left = progress.seconds_left
+        time = "" if left is None else f", {left / 60:.0f} min left"
+        last = progress.last
+        point = "" if last is None else (
+            f"; {last['image']} {last['codec']} {last['bpp']:.3f} bpp {last['psnr']:.2f} dB"
+        )  # fmt: skip
+        line = f"{progress.done}/{progress.total} points{time}{point}"
+        click.echo(f"\r\033[K{line}", nl=False, err=True)
+
+    try:
+        yield show
+    finally:
+        click.echo("\r\033[K", nl=False, err=True)
+
+
+@main.command(name="report")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@click.option("--data", type=click.Path(file_okay=False), metavar="DIR",
+              help="Folder of the data sets, for the crops.")  # fmt: skip
+def write_report(folder: Path, data: str | None) -> None:
+    """Write report.html, report.md and plots into a folder of results."""
+    kind = read_run(folder)["kind"]
+    written = study.write(folder) if kind == "study" else report.write(folder, data)
+    for path in written:
+        click.echo(path)
+
+
+def _efforts(ctx: click.Context, parameter: click.Parameter, value: str) -> list[int]:
+    words = value.split(",")
+    if not all(word.isdigit() and int(word) in EFFORTS for word in words):
+        raise click.BadParameter(f"numbers from 1 to {max(EFFORTS)}, as in 1,2,3")
+    return [int(word) for word in words]
 
 
 @main.command(name="speed")
@@ -281,38 +222,30 @@ def rd(
 @click.option("--height", type=click.IntRange(1, 65535), default=256, show_default=True)
 @click.option("--bpp", type=click.FloatRange(0, 100, min_open=True), default=0.27,
               show_default=True)  # fmt: skip
-@click.option("--runs", type=click.IntRange(1), default=5, show_default=True,
+@click.option("--efforts", default="1,2,3", show_default=True, callback=_efforts)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option("--runs", type=click.IntRange(1), default=3, show_default=True,
               help="How often to time everything; the median counts.")  # fmt: skip
-@_options("speed", data=False)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path),
+              default=RESULTS / "speed.json", show_default="eval/results/speed.json")  # fmt: skip
+@click.pass_context
 def time_it(
     ctx: click.Context,
     width: int,
     height: int,
     bpp: float,
-    runs: int,
-    effort: int,
+    efforts: list[int],
     seed: int,
+    runs: int,
     out: Path,
-    fresh: bool,
 ) -> None:
-    """Time encoding by phases, decoding, and steps of the fit, on a made picture."""
-    record = _open(ctx, out, fresh)
-    picture = speed.synthetic(width, height)
-    timings = speed.Timings(picture, bpp, effort, seed, runs)
+    """Time encoding by effort and phase, decoding, and steps of the fit, on a made picture."""
+    described = describe(ctx.obj)
+    click.echo(_about(described) + f"\nthreads:  {torch.get_num_threads()}\n")
+    timings = speed.Timings(speed.synthetic(width, height), bpp, efforts, seed, runs)
+    measured = {figure: measure() for figure, measure in timings.figures.items()}
     rows: list[Row] = []
-    for figure, measure in timings.figures.items():
-        settings = {
-            "picture": picture.name,
-            "sha256": picture.sha256,
-            "figure": figure,
-            "target_bpp": bpp,
-            "seed": seed,
-            "runs": runs,
-        } | ({"effort": effort} if figure == "encode" else {})
-        with _progress(settings):
-            row = record.point(settings, measure)
-        if row is None:
-            continue
+    for figure, row in measured.items():
         times = list(row["times"].items())
         rows += [
             {"figure": figure, "of": name, "unit": row["unit"], **time} for name, time in times
@@ -320,78 +253,24 @@ def time_it(
         if "ratio" in row:
             rows.append({"figure": figure, "of": f"{times[0][0]} / {times[1][0]}",
                          "unit": "", "median": row["ratio"]})  # fmt: skip
-    record.save()
-    click.echo(
-        tables.markdown(
-            [
-                ("figure", "figure", ""),
-                ("of", "of", ""),
-                ("median", "median", ".3f"),
-                ("least", "least", ".3f"),
-                ("most", "most", ".3f"),
-                ("unit", "unit", ""),
-            ],
-            rows,
-        )
-    )
-    _close(record)
+    picture = {"width": width, "height": height, "bpp": bpp, "seed": seed, "runs": runs}
+    content = {"run": described, "picture": picture, "figures": measured}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, (json.dumps(content, indent=1) + "\n").encode())
+    columns = [("figure", "figure", ""), ("of", "of", "")]
+    columns += [(name, name, ".3f") for name in ("median", "least", "most")]
+    columns.append(("unit", "unit", ""))
+    click.echo(tables.markdown(columns, rows))
 
 
-def _own(record: Record, picture: points.Picture, settings: Row) -> Row | None:
-    with _progress(settings) as report:
-        return record.point(settings, lambda: points.own(picture, settings, report))
-
-
-def _other(record: Record, picture: points.Picture, codec: str, at_least: int) -> Row | None:
-    settings = points.other_settings(picture, codec, at_least)
-    with _progress(settings):
-        return record.point(settings, lambda: points.other(picture, settings))
-
-
-def _open(ctx: click.Context, out: Path, fresh: bool) -> Record:
-    """The record of a command, after saying what runs on what."""
-    record = Record(out, ctx.obj, fresh)
-    run = record.run
-    settings = {name: value for name, value in ctx.params.items()
-                if name not in ("data", "out", "fresh", "images")}  # fmt: skip
-    modified = ", modified" if run["modified"] else ""
-    click.echo(
-        f"command:  {run['command']}\n"
-        f"settings: {_words(settings)}\n"
-        f"machine:  {_words(run['machine'])}\n"
-        f"versions: {_words(run['versions'])}\n"
-        f"source:   {run['source']} (commit {run['commit'] or 'unknown'}{modified})\n"
-    )
-    return record
-
-
-def _words(values: Row) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
-
-
-def _close(record: Record) -> None:
-    if record.failures:
-        raise click.ClickException("\n".join(record.failures))
-
-
-@contextmanager
-def _progress(settings: Row) -> Iterator[Report | None]:
-    """A line on the terminal about the point in work; nothing where there is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-
-    def report(progress: Progress) -> None:
-        show(f"{progress.phase}, {progress.share:.0%}, {progress.seconds_left:.0f} s left")
-
-    def show(state: str) -> None:
-        click.echo(f"\r\033[K{label(settings)}: {state}", nl=False, err=True)
-
-    show("…")
-    try:
-        yield report
-    finally:
-        click.echo("\r\033[K", nl=False, err=True)
+@main.command(name="codecs")
+def list_codecs() -> None:
+    """List the codecs, and whether this machine has them."""
+    for name in codecs.NAMES:
+        codec = codecs.parse(name)
+        click.echo(f"{name:<9} {codec.missing() or codec.version}")
+    click.echo("\nOptions: inrcodec:effort=2:seed=0:basis=identity:compaction=1.25:device=auto")
+    click.echo("         coin:effort=2:seed=0")
 
 
 if __name__ == "__main__":

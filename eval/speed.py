@@ -14,16 +14,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from datasets import fingerprint
-from eval.points import Picture
-from eval.record import Row
+from eval.measure import Row
 from inrcodec import container, encoder
 from inrcodec.decoder import decode
 from inrcodec.fit.problem import Problem
 from inrcodec.fit.rate import RateControl
 from inrcodec.fit.soap import Soap
 from inrcodec.fit.train import L2
-from inrcodec.image import from_pillow
+from inrcodec.image import Raster, from_pillow
 
 STEPS = 20
 """Steps of one timing: two refreshes of SOAP's eigenbases are among them."""
@@ -32,30 +30,31 @@ RATE = 1e-3
 """Learning rate of the timed steps: it costs the same at any, and this one is stable."""
 
 
-def synthetic(width: int, height: int) -> Picture:
+def synthetic(width: int, height: int) -> Raster:
     """A colour picture of waves, a disc with a sharp edge and faint noise."""
     y, x = np.mgrid[:height, :width] / max(width, height)
     waves = [np.sin(2 * np.pi * (3 + c) * (x + y * (c + 1) / 2)) for c in range(3)]
     disc = np.hypot(x - 0.4, y - 0.3) < 0.2
     noise = np.random.default_rng(0).normal(0, 4, (height, width, 3))
     samples = 110 + 60 * np.stack(waves, axis=-1) + 50 * disc[:, :, None] + noise
-    image = Image.fromarray(samples.clip(0, 255).astype(np.uint8))
-    return Picture(f"synthetic {width}x{height}", fingerprint(image)[:16], from_pillow(image))
+    return from_pillow(Image.fromarray(samples.clip(0, 255).astype(np.uint8)))
 
 
 class Timings:
     """The figures of one picture. Each gives its times, and the ratio of two alternatives."""
 
-    def __init__(self, picture: Picture, bpp: float, effort: int, seed: int, runs: int) -> None:
+    def __init__(
+        self, raster: Raster, bpp: float, efforts: Sequence[int], seed: int, runs: int
+    ) -> None:
         """`runs` is how often everything is timed."""
         self._runs = runs
-        self._encode = functools.partial(
-            encoder.encode, picture.raster, bpp=bpp, seed=seed, device="cpu"
-        )
-        self._raster = picture.raster
-        self._effort = effort
+        self._encode = functools.partial(encoder.encode, raster, bpp=bpp, seed=seed, device="cpu")
+        self._raster = raster
         self.figures: dict[str, Callable[[], Row]] = {
-            "encode": self.encoding,
+            **{
+                f"encode, effort {effort}": functools.partial(self.encoding, effort)
+                for effort in efforts
+            },
             "decode": self.decoding,
             "fit step": self.fit_step,
             "optimiser step": self.optimiser_step,
@@ -63,17 +62,16 @@ class Timings:
 
     @functools.cached_property
     def _file(self) -> bytes:
-        return self._encode(
-            effort=1
-        )  # The network, and so the time per step, is that of any effort.
+        # The network, and so the time of a step, is that of any effort.
+        return self._encode(effort=1)
 
-    def encoding(self) -> Row:
+    def encoding(self, effort: int) -> Row:
         """Seconds of an encoding and of its phases."""
         runs = []
         for _ in range(self._runs):
             start = time.perf_counter()
             with _phases() as seconds:
-                self._encode(effort=self._effort)
+                self._encode(effort=effort)
             total = time.perf_counter() - start
             runs.append(seconds | {"rest": total - sum(seconds.values()), "total": total})
         return {

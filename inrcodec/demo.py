@@ -9,7 +9,7 @@ from tempfile import NamedTemporaryFile
 
 from PIL import Image
 
-from inrcodec import baselines
+from inrcodec.baselines import CODECS
 from inrcodec.decoder import decode
 from inrcodec.encoder import encode
 from inrcodec.files import write_atomically
@@ -60,7 +60,7 @@ def run(folder: Path, effort: int, device: str, report: Report | None) -> str:
             decoded - encoded,
         )
     ]
-    for other in (baselines.jpeg(original, len(data)), baselines.webp(original, len(data))):
+    for other in (CODECS[name].at_least(original, len(data)) for name in ("jpeg", "webp")):
         rows.append(
             Row(
                 other.codec,

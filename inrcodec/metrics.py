@@ -94,3 +94,71 @@ def _scales(side: int) -> int:
     while side >= _WINDOW and scales < len(_WEIGHTS):
         scales, side = scales + 1, (side + 1) // 2
     return scales
+
+
+def ssim(a: _Samples, b: _Samples, peak: int) -> float:
+    """Give SSIM (Wang et al. 2004, a Gaussian window of 11 pixels), the mean over the channels.
+
+    Args:
+        a: (H, W, C) integer samples.
+        b: integer samples of the same shape.
+        peak: the largest sample value, 255 or 65535.
+
+    Returns:
+        -1 to 1, 1 where `a` equals `b`; NaN where the smaller side is under 11 pixels.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    from skimage.metrics import structural_similarity
+
+    if a.shape != b.shape:
+        raise ValueError(f"shapes differ: {a.shape} and {b.shape}")
+    if min(a.shape[:2]) < _WINDOW:
+        return math.nan
+    return float(
+        structural_similarity(
+            a,
+            b,
+            data_range=peak,
+            channel_axis=2,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+    )
+
+
+def lpips(a: _Samples, b: _Samples, peak: int) -> float:
+    """Give LPIPS (Zhang et al. 2018) with AlexNet, by the package `lpips`.
+
+    Args:
+        a: (H, W, C) integer samples, grey or RGB.
+        b: integer samples of the same shape.
+        peak: the largest sample value, 255 or 65535.
+
+    Returns:
+        0 where `a` equals `b`, larger where they look more different.
+
+    Raises:
+        ValueError: the shapes differ.
+        ImageError: the package is missing, or cannot fetch its network.
+    """
+    import torch
+
+    from inrcodec.errors import ImageError
+
+    if a.shape != b.shape:
+        raise ValueError(f"shapes differ: {a.shape} and {b.shape}")
+    try:
+        from lpips import LPIPS
+
+        network = LPIPS(net="alex", verbose=False).eval()
+    except (ImportError, OSError) as error:
+        raise ImageError(
+            f"LPIPS needs a package and its weights, pip install lpips: {error}"
+        ) from error
+    x, y = (torch.from_numpy(2 * s.astype(np.float32) / peak - 1) for s in (a, b))
+    with torch.no_grad():
+        # Grey pictures are shown to the network as RGB.
+        return float(network(*(s.permute(2, 0, 1)[None].expand(1, 3, -1, -1) for s in (x, y))))

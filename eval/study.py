@@ -1,0 +1,140 @@
+"""The ablation: bases and compaction ratios, and L² without each of its parts, at equal file size.
+
+Its points are ordinary ones, of inrcodec in many configurations at one rate for each data set.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from eval import codecs, plot
+from eval.codecs import Own
+from eval.measure import Row
+from eval.store import read_points, read_run
+from eval.tables import Page
+from eval.variations import PARTS, VARIATIONS
+from inrcodec.encoder import DEFAULT_COMPACTION
+from inrcodec.pranc.layout import BASES
+
+RATIOS = (1.25, 2.0, 4.0)
+"""Parameters for each coefficient, D/k."""
+
+
+def specifications(effort: int) -> list[str]:
+    """The codecs to compare, the reference first: inrcodec as it is, with the basis `identity`."""
+    reference = f"inrcodec:effort={effort}:basis=identity"
+    based = [
+        f"inrcodec:effort={effort}:basis={basis}:compaction={ratio:g}"
+        for basis in BASES
+        if basis != "identity"
+        for ratio in RATIOS
+    ]
+    return [reference, *based, *(f"{reference}:variation={part}" for part in PARTS)]
+
+
+def write(folder: Path) -> list[Path]:
+    """Write report.html, report.md and a plot a data set into a folder; give the paths written.
+
+    Raises:
+        ResultsError: the folder holds no results.
+        OSError: it cannot be written to.
+    """
+    points = pd.DataFrame(read_points(folder))
+    page = Page(folder)
+    page.heading(1, "What the basis costs, and what each part of L² brings")
+    page.text(
+        "All files of an image have the same budget in bytes, which includes everything. The "
+        "difference is the PSNR above that of the reference on the same image, inrcodec with the "
+        "basis identity; ± is the standard error of its mean over the images."
+    )
+    page.code(read_run(folder)["commands"])
+    for name, found in points.groupby("dataset", sort=False):
+        rows = summary(found.to_dict("records"))
+        about = found.iloc[0]
+        page.heading(2, str(name))
+        page.text(
+            f"Images: {', '.join(found['image'].unique())}; {float(about['setting']):g} bits per "
+            f"pixel. {about['version']}; {about['machine']}."
+        )
+        file = folder / "plots" / f"{str(name).replace('/', '-')}.png"
+        plot.differences(
+            {
+                basis: [(row["ratio"], row["difference"]) for row in rows if row["basis"] == basis]
+                for basis in BASES
+                if basis != "identity"
+            },
+            {row["about"]: row["difference"] for row in rows if row["part"]},
+            f"{name}, {float(about['setting']):g} bits per pixel, {rows[0]['images']} images",
+            file,
+        )
+        page.figure(file, f"{name}: PSNR above the reference at equal file size.")
+        page.table(_COLUMNS, rows)
+    return page.write()
+
+
+_COLUMNS = [
+    ("configuration", "about", ""),
+    ("D/k", "ratio", ".2f"),
+    ("D", "D", ".0f"),
+    ("k", "k", ".0f"),
+    ("images", "images", "d"),
+    ("bytes", "bytes", ".0f"),
+    ("PSNR, dB", "psnr", ".2f"),
+    ("to the reference, dB", "difference", "+.2f"),
+    ("±", "error", ".2f"),
+    ("MS-SSIM", "ms_ssim", ".4f"),
+    ("encode, s", "seconds", ".0f"),
+]
+
+
+def summary(points: Sequence[Row]) -> list[Row]:
+    """Means of each configuration over the images that it and the reference were measured on.
+
+    The first configuration is the reference. Points are rows of one data set, as text or numbers.
+    """
+    by_codec: dict[str, dict[str, Row]] = {}
+    for point in points:
+        by_codec.setdefault(point["codec"], {})[point["image"]] = point
+    reference = next(iter(by_codec.values()))
+    rows = []
+    for specification, images in by_codec.items():
+        shared = pd.DataFrame([images[image] for image in images if image in reference])
+        codec = codecs.parse(specification)
+        if shared.empty or not isinstance(codec, Own):
+            continue
+        psnr = shared["psnr"].astype(float)
+        against = pd.Series([float(reference[image]["psnr"]) for image in shared["image"]])
+        difference = psnr - against
+        detail = pd.DataFrame([json.loads(text) for text in shared["detail"]])
+        means = {name: shared[name].astype(float).mean() for name in ("bytes", "ms_ssim")}
+        rows.append(
+            {
+                "about": _about(codec),
+                "basis": codec.basis,
+                "part": codec.variation if codec.variation != "none" else "",
+                "ratio": _ratio(codec),
+                "images": len(shared),
+                "psnr": psnr.mean(),
+                "difference": difference.mean(),
+                "error": difference.std() / math.sqrt(len(shared)),
+                "seconds": shared["seconds_encode"].astype(float).mean(),
+                **means,
+                **detail[["D", "k"]].mean(),
+            }
+        )
+    return rows
+
+
+def _about(codec: Own) -> str:
+    if codec.variation != "none":
+        return VARIATIONS[codec.variation].about
+    return codec.basis
+
+
+def _ratio(codec: Own) -> float:
+    return codec.compaction or DEFAULT_COMPACTION[codec.basis]

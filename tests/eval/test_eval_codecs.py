@@ -1,0 +1,104 @@
+"""What the codecs of the harness promise: one interface, whole files, clear specifications."""
+
+import numpy as np
+import pytest
+
+from eval import codecs
+from eval.codecs import Classical, Own, SpecificationError
+from eval.variations import PARTS, VARIATIONS
+from inrcodec.image import Raster
+from inrcodec.metrics import psnr
+
+
+def raster(channels: int) -> Raster:
+    y, x = np.mgrid[:40, :48]
+    waves = np.stack([np.sin(0.3 * x + 0.2 * y * c) for c in range(1, channels + 1)], axis=-1)
+    return Raster((128 + 80 * waves).astype(np.uint8), has_alpha=False)
+
+
+def available(name: str) -> codecs.Codec:
+    codec = codecs.parse(name)
+    if reason := codec.missing():
+        pytest.skip(reason)
+    return codec
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", codecs.NAMES)
+def test_every_codec_encodes_and_decodes_at_its_settings(name: str, channels: int) -> None:
+    codec = available(f"{name}:effort=1" if name in ("inrcodec", "coin") else name)
+    original = raster(channels)
+    settings = codec.settings([4.0, 2.0])
+    assert settings == sorted(settings) and codec.version
+    files = [codec.encode(original, setting) for setting in (settings[0], settings[-1])]
+    assert len(files[0]) < len(files[1])
+    decoded = [codec.decode(data, original) for data in files]
+    assert all(d.samples.shape == original.samples.shape for d in decoded)
+    worst, best = (psnr(d.samples, original.samples, 255) for d in decoded)
+    assert 8 < worst < best
+    if codec.knob == "bpp":
+        assert settings == [2.0, 4.0]
+        for data, bpp in zip(files, settings, strict=True):
+            assert 8 * len(data) <= bpp * original.width * original.height
+
+
+@pytest.mark.parametrize("name", ["jpeg", "webp", "jpeg2000"])
+def test_a_classical_codec_hits_a_size_from_above(name: str) -> None:
+    codec = available(name)
+    assert isinstance(codec, Classical)
+    data, setting = codec.at_least(raster(3), 900)
+    assert 900 <= len(data) < 1100
+    assert codec.encode(raster(3), setting) == data
+
+
+def test_a_specification_configures_inrcodec() -> None:
+    codec = codecs.parse("inrcodec:effort=1:basis=kronecker:compaction=2:seed=3")
+    assert isinstance(codec, Own)
+    assert (codec.effort, codec.basis, codec.compaction, codec.seed) == (1, "kronecker", 2.0, 3)
+    data = codec.encode(raster(1), 4.0)
+    detail = codec.detail(data)
+    assert detail["k"] < detail["D"] and detail["macs_per_pixel"] < detail["D"]
+
+
+@pytest.mark.parametrize(
+    ("specification", "message"),
+    [
+        ("gif", "known are inrcodec, jpeg"),
+        ("jpeg:quality=3", "takes no options"),
+        ("inrcodec:speed=3", "known are effort, seed"),
+        ("inrcodec:effort", "no option"),
+        ("inrcodec:effort=x", "'x' for effort"),
+        ("inrcodec:effort=12", "1 to 9"),
+        ("inrcodec:basis=random", "identity"),
+        ("inrcodec:variation=random", "no-pruning"),
+        ("coin:effort=0", "1 to 9"),
+    ],
+)
+def test_an_impossible_specification_says_what_is_possible(
+    specification: str, message: str
+) -> None:
+    with pytest.raises(SpecificationError, match=message):
+        codecs.parse(specification)
+
+
+def test_every_variation_changes_something_and_puts_it_back() -> None:
+    for variation in list(VARIATIONS.values())[1:]:
+        before = getattr(variation.module, variation.attribute)
+        with variation.applied():
+            assert getattr(variation.module, variation.attribute) != before
+        assert getattr(variation.module, variation.attribute) == before
+
+
+@pytest.fixture(scope="module")
+def whole() -> bytes:
+    return codecs.parse("inrcodec:effort=1").encode(raster(1), 3.0)
+
+
+@pytest.mark.parametrize("variation", PARTS)
+def test_a_part_of_l2_switched_off_gives_another_file_of_the_same_size(
+    variation: str, whole: bytes
+) -> None:
+    codec = codecs.parse(f"inrcodec:effort=1:variation={variation}")
+    data = codec.encode(raster(1), 3.0)
+    assert data != whole
+    assert len(data) == pytest.approx(len(whole), rel=0.03)

@@ -1,0 +1,36 @@
+"""What the timings promise: every effort by phases, and alternatives as ratios in one run."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from eval import __main__ as commands
+
+
+def test_speed_times_efforts_phases_and_alternatives(tmp_path: Path) -> None:
+    out = tmp_path / "speed.json"
+    words = ["speed", "--width", "32", "--height", "24", "--bpp", "4", "--efforts", "1",
+             "--runs", "1", "--out", str(out)]  # fmt: skip
+    result = CliRunner().invoke(commands.main, words)
+    assert result.exit_code == 0, result.output
+    content = json.loads(out.read_text())
+    figures = content["figures"]
+    assert list(figures) == ["encode, effort 1", "decode", "fit step", "optimiser step"]
+    phases = {name: t["median"] for name, t in figures["encode, effort 1"]["times"].items()}
+    total = phases.pop("total")
+    assert sum(phases.values()) == pytest.approx(total, abs=1e-3)
+    assert all(seconds > 0 for seconds in phases.values())
+    for figure in ("decode", "fit step", "optimiser step"):
+        first, second = (time["median"] for time in figures[figure]["times"].values())
+        assert figures[figure]["ratio"] == pytest.approx(first / second, rel=0.01)
+    for shown in ("machine:", "versions: python", "threads:", "float32 / bfloat16"):
+        assert shown in result.output
+    assert content["picture"] == {"width": 32, "height": 24, "bpp": 4.0, "seed": 0, "runs": 1}
+    assert str(tmp_path) not in out.read_text()
+
+
+@pytest.mark.parametrize("efforts", ["0", "1,x", "10", ""])
+def test_efforts_that_do_not_exist_are_refused(efforts: str) -> None:
+    assert CliRunner().invoke(commands.main, ["speed", "--efforts", efforts]).exit_code == 2
