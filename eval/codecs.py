@@ -38,8 +38,11 @@ class Codec(Protocol):
         version: the software whose change would change its files.
     """
 
-    name: str
-    knob: str
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def knob(self) -> str: ...  # noqa: D102
 
     @property
     def version(self) -> str: ...  # noqa: D102
@@ -60,15 +63,15 @@ class Codec(Protocol):
         """What else a file tells: macs_per_pixel of decoding, parameters D, coefficients k."""
 
 
-_SWEEPS = {
+_SWEEPS: dict[str, list[float]] = {
     "jpeg": [2, 4, 6, 8, 11, 15, 20, 28, 40, 60],
     "jpeg-444": [2, 4, 6, 8, 11, 15, 20, 28, 40, 60],
     "webp": [0, 1, 3, 6, 10, 16, 25, 37, 50, 70],
-    "jpeg2000": [20, 22, 24, 26, 28, 30, 32, 34, 37, 40],
+    "jpeg2000": [0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8],
     "avif": [2, 8, 15, 22, 30, 38, 46, 54, 62, 70],
     "jpegxl": [0, 5, 10, 20, 30, 42, 54, 66, 78],
 }
-"""Qualities of a curve, closer where the rates are low: on Kodak up to 0.8 bits per pixel."""
+"""Qualities of a curve (rates of JPEG 2000), closer where rates are low: on Kodak up to 0.8 bpp."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,13 @@ class Classical:
 
     pillow: PillowCodec
 
-    knob = "quality"
-
     @property
     def name(self) -> str:  # noqa: D102
         return self.pillow.name
+
+    @property
+    def knob(self) -> str:  # noqa: D102
+        return "bpp" if self.name == "jpeg2000" else "quality"
 
     @property
     def version(self) -> str:  # noqa: D102

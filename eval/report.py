@@ -6,35 +6,23 @@ report; only the crops need the test pictures as well.
 
 from __future__ import annotations
 
-import functools
-import math
-import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageDraw, ImageFont
 
 from datasets import DataError
-from eval import anchors, bd, codecs, measure, plot, store, tables
+from eval import anchors, bd, codecs, crops, curves, plot, store, tables
+from eval.curves import Curves
 from eval.record import Row
-from inrcodec import metrics
 from inrcodec.errors import CodecError
-from inrcodec.image import Raster, to_pillow
 
-_TEXTS = ("dataset", "image", "sha256", "codec", "knob", "detail", "version", "machine", "started")
-_MEANS = ("bpp", "psnr", "mse", "ms_ssim", "ssim", "lpips")
 _JPEG = "jpeg"
 _LEVEL = 0.05
 """Differences in dB under this are called level: nobody sees them."""
 
-_TOLERANCE = 1.03
-"""How far a curve is continued at its ends: by as much as inrcodec's files miss their budget."""
-
-_CROP = 192, 128
-_CROPS = 3
 _NO_CROPS = (DataError, CodecError, codecs.SpecificationError, KeyError, OSError)
 Columns = tables.Columns
 
@@ -49,12 +37,12 @@ def write(folder: Path, root: str | None = None) -> list[Path]:
         OSError: it is missing, or the folder cannot be written to.
     """
     folder = Path(folder)
-    points = _read(folder / "points.csv")
+    points = curves.read(folder / "points.csv")
     failures = _read_failures(folder / "failures.csv")
     page = tables.Page(folder)
     page.heading(1, f"Rate, distortion and speed: {folder.resolve().name}")
     _measured(page, points, folder / "run.json")
-    sets = [_Set(name, frame) for name, frame in points.groupby("dataset", sort=False)]
+    sets = [Curves(name, frame) for name, frame in points.groupby("dataset", sort=False)]
     page.heading(2, "Summary")
     for each in sets:
         _summary(page, each)
@@ -71,129 +59,6 @@ def write(folder: Path, root: str | None = None) -> list[Path]:
     return page.write()
 
 
-class _Set:
-    """The points of one data set.
-
-    Attributes:
-        name: of the data set.
-        points: a row a point, ordered by codec, image and setting.
-        codecs: ours first.
-        own: the configuration of inrcodec with the most images, None where there is none.
-        images: those that `own` was measured on; without it, all.
-    """
-
-    def __init__(self, name: str, points: pd.DataFrame) -> None:
-        self.name = name
-        self.codecs = sorted(points["codec"].unique(), key=_order)
-        ranks = points["codec"].map(self.codecs.index)
-        self.points = (
-            points.assign(rank=ranks).sort_values(["rank", "image", "setting"]).drop(columns="rank")
-        )
-        images = {codec: self.of(codec) for codec in self.codecs}
-        ours = [codec for codec in self.codecs if _is_own(codec)]
-        self.own = max(ours, key=lambda codec: len(images[codec]), default=None)
-        self.images = images[self.own] if self.own else sorted(points["image"].unique())
-
-    @property
-    def others(self) -> list[str]:
-        return [codec for codec in self.codecs if codec != self.own]
-
-    @property
-    def file_name(self) -> str:
-        return _safe(self.name)
-
-    def of(self, codec: str) -> list[str]:
-        """The images of a codec."""
-        return sorted(self.points.loc[self.points["codec"] == codec, "image"].unique())
-
-    def rows(self, codec: str, image: str) -> pd.DataFrame:
-        found = self.points
-        return found[(found["codec"] == codec) & (found["image"] == image)]
-
-    @functools.cached_property
-    def shared(self) -> pd.DataFrame:
-        """Means over `images`, or those of them that a codec has."""
-        return means(self.points[self.points["image"].isin(self.images)])
-
-    def pair(self, a: str, b: str) -> pd.DataFrame:
-        """Means of two codecs over the images that both have."""
-        images = set(self.of(a)) & set(self.of(b))
-        chosen = self.points["codec"].isin([a, b]) & self.points["image"].isin(images)
-        return means(self.points[chosen])
-
-    def label(self, *settings: float) -> str:
-        """What points of ours are called: by their target rates."""
-        knobs = self.points.loc[self.points["codec"] == self.own, "knob"]
-        values = ", ".join(f"{setting:g}" for setting in settings)
-        return f"{values} bpp" if (knobs == "bpp").all() else f"quality {values}"
-
-
-def means(points: pd.DataFrame) -> pd.DataFrame:
-    """Means over the images of each codec, at the settings that were measured on all of them.
-
-    Columns: codec, setting, images, then the means of bpp, psnr, mse, ms_ssim, ssim, lpips, and
-    psnr_of_mse (the PSNR of the mean MSE) and ms_ssim_db (of the mean MS-SSIM), dB.
-    """
-    groups = points.groupby(["codec", "setting"], sort=False)
-    values = groups[list(_MEANS)]
-    # A mean over some of the images, where a value is missing, would be of another set.
-    found = values.mean().where(values.count().eq(groups.size(), axis=0))
-    found.insert(0, "images", groups["image"].nunique())
-    found = found.reset_index()
-    of = points.groupby("codec")["image"].nunique()
-    found = found[found["images"] == found["codec"].map(of)].reset_index(drop=True)
-    found["psnr_of_mse"] = [
-        math.inf if mse == 0 else 10 * math.log10(255**2 / mse) for mse in found["mse"]
-    ]
-    found["ms_ssim_db"] = [bd.decibels(x) for x in found["ms_ssim"]]
-    return found
-
-
-def differences(points: pd.DataFrame, own: str, other: str, metric: str) -> pd.DataFrame:
-    """At each point of ours, how much more quality it has than another codec at the same rate.
-
-    The other curve is interpolated linearly over log-rate between its points, and continued by no
-    more than `_TOLERANCE`: columns image, setting, difference (NaN outside), below (its files there
-    are all larger).
-    """
-    rows = []
-    for image, ours in points[points["codec"] == own].groupby("image", sort=False):
-        theirs = points[(points["codec"] == other) & (points["image"] == image)]
-        curve = bd.frontier(zip(theirs["bpp"], theirs[metric], strict=True))
-        if not curve:
-            continue
-        for row in ours.itertuples():
-            difference = getattr(row, metric) - _interpolated(curve, row.bpp)
-            rows.append((image, row.setting, difference, row.bpp * _TOLERANCE < curve[0][0]))
-    frame = pd.DataFrame(rows, columns=["image", "setting", "difference", "below"])
-    return frame.replace([np.inf, -np.inf], np.nan)
-
-
-def _interpolated(curve: Sequence[tuple[float, float]], rate: float) -> float:
-    """The quality of a curve, a `bd.frontier`, at a rate; NaN where that is outside."""
-    rates, values = np.array(curve).T
-    inside = rates[0] / _TOLERANCE <= rate <= rates[-1] * _TOLERANCE
-    if not inside or len(rates) < 2:
-        return math.nan
-    end = int(np.clip(np.searchsorted(rates, rate), 1, len(rates) - 1))
-    share = math.log(rate / rates[end - 1]) / math.log(rates[end] / rates[end - 1])
-    return float((1 - share) * values[end - 1] + share * values[end])
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        points = pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str))
-        points = points.drop_duplicates(["dataset", "image", "codec", "setting"], keep="last")
-        for name in set(points.columns) - set(_TEXTS):
-            points[name] = pd.to_numeric(points[name], errors="coerce").astype(float)
-        points["ms_ssim_db"] = [bd.decibels(x) for x in points["ms_ssim"]]
-    except (ValueError, KeyError) as error:
-        raise store.ResultsError(f"{path.name}: not a table of points: {_line(error)}") from error
-    if points.empty:
-        raise store.ResultsError(f"{path.name}: no points")
-    return points
-
-
 def _read_failures(path: Path) -> pd.DataFrame:
     names = ["dataset", "image", "codec", "setting", "error"]
     if not path.exists():
@@ -208,7 +73,7 @@ def _measured(page: tables.Page, points: pd.DataFrame, run: Path) -> None:
                ("version", "version", "")]  # fmt: skip
     rows = []
     for name, frame in points.groupby("dataset", sort=False):
-        for codec in sorted(frame["codec"].unique(), key=_order):
+        for codec in sorted(frame["codec"].unique(), key=curves.order):
             own = frame[frame["codec"] == codec]
             settings = ", ".join(f"{x:g}" for x in sorted(own["setting"].unique()))
             rows.append({
@@ -217,7 +82,7 @@ def _measured(page: tables.Page, points: pd.DataFrame, run: Path) -> None:
                 "images": own["image"].nunique(),
                 "points": len(own),
                 "settings": f"{own['knob'].iloc[0]} {settings}",
-                "version": "; ".join(map(_public, own["version"].dropna().unique())),
+                "version": "; ".join(map(tables.public, own["version"].dropna().unique())),
             })  # fmt: skip
     page.table(columns, rows)
     for name, frame in points.groupby("dataset", sort=False):
@@ -226,11 +91,11 @@ def _measured(page: tables.Page, points: pd.DataFrame, run: Path) -> None:
         kind = "/".join(sorted({"grey" if c < 3 else "colour" for c in images["channels"]}))
         page.text(f"{name}: {_many(len(images), 'image')}, {sizes}, {kind}: "
                   f"{', '.join(images['image'])}.")  # fmt: skip
-    page.text(f"Machine: {'; '.join(map(_public, points['machine'].dropna().unique()))}. "
+    page.text(f"Machine: {'; '.join(map(tables.public, points['machine'].dropna().unique()))}. "
               f"{_jobs(points)} Measured from {points['started'].min()} "
               f"to {points['started'].max()}.")  # fmt: skip
     if run.exists():
-        page.code(_public(line) for line in store.read_run(run.parent)["commands"])
+        page.code(tables.public(line) for line in store.read_run(run.parent)["commands"])
 
 
 def _jobs(points: pd.DataFrame) -> str:
@@ -239,7 +104,7 @@ def _jobs(points: pd.DataFrame) -> str:
     return f"Threads a point: {threads}; points at a time: {jobs}."
 
 
-def _summary(page: tables.Page, each: _Set) -> None:
+def _summary(page: tables.Page, each: Curves) -> None:
     page.heading(3, each.name)
     if each.own is None:
         page.text("inrcodec was not measured.")
@@ -248,7 +113,9 @@ def _summary(page: tables.Page, each: _Set) -> None:
         page.text(f"Only {plot.name(each.own)} was measured, so there is nothing to compare with.")
         return
     own = plot.name(each.own)
-    compared = {other: differences(each.points, each.own, other, "psnr") for other in each.others}
+    compared = {
+        other: curves.differences(each.points, each.own, other, "psnr") for other in each.others
+    }
     page.text(f"PSNR of {own} at its own rates, against the other codec's at the same bytes "
               "(interpolated for each image; dB in the mean over images, and the number of images "
               "on which inrcodec is better).")  # fmt: skip
@@ -262,7 +129,10 @@ def _summary(page: tables.Page, each: _Set) -> None:
     _difference_table(
         page,
         each,
-        {other: differences(each.points, each.own, other, "ms_ssim_db") for other in each.others},
+        {
+            other: curves.differences(each.points, each.own, other, "ms_ssim_db")
+            for other in each.others
+        },
     )
 
 
@@ -287,7 +157,7 @@ def _verdict(found: pd.DataFrame) -> str:
     return "Ahead at some rates, behind or level at others"
 
 
-def _words(each: _Set, other: str, found: pd.DataFrame) -> str:
+def _words(each: Curves, other: str, found: pd.DataFrame) -> str:
     table = _by_setting(found)
     mean = table["mean"]
     parts = []
@@ -309,15 +179,16 @@ def _words(each: _Set, other: str, found: pd.DataFrame) -> str:
               for setting, count in below[below > 0].items()]  # fmt: skip
     if larger:
         parts.append(f"no file as small for {', '.join(larger)}")
-    delta = _mean_delta(each, other, each.own, "psnr", bd.bd_rate)
-    if isinstance(delta, bd.Delta):
-        more = "more" if delta.value > 0 else "fewer"
-        parts.append(f"needs {abs(delta.value):.1f} % {more} bytes at equal PSNR "
-                     f"between {delta.low:.1f} and {delta.high:.1f} dB (BD-rate)")  # fmt: skip
+    defined, deltas = curves.image_deltas(each, other, each.own)
+    if defined:
+        mean = float(np.mean(defined))
+        more = "more" if mean > 0 else "fewer"
+        parts.append(f"needs {abs(mean):.1f} % {more} bytes at equal PSNR (mean BD-rate of "
+                     f"{len(defined)} of {_many(len(deltas), 'image')})")  # fmt: skip
     return f"Against {plot.name(other)}: " + ("; ".join(parts) or "no rate in common") + "."
 
 
-def _difference_table(page: tables.Page, each: _Set, compared: dict[str, pd.DataFrame]) -> None:
+def _difference_table(page: tables.Page, each: Curves, compared: dict[str, pd.DataFrame]) -> None:
     settings = sorted(each.points.loc[each.points["codec"] == each.own, "setting"].unique())
     columns = [("inrcodec minus", "codec", "")]
     columns += [(each.label(setting), f"at {setting}", ">") for setting in settings]
@@ -330,7 +201,7 @@ def _difference_table(page: tables.Page, each: _Set, compared: dict[str, pd.Data
     page.table(columns, rows)
 
 
-def _curves(page: tables.Page, each: _Set) -> None:
+def _curves(page: tables.Page, each: Curves) -> None:
     page.heading(3, "Curves")
     lines = {label: _lines(each, metric) for label, metric in _PANELS.items()}
     limit = plot.rate_limit(lines["PSNR, dB"])
@@ -369,7 +240,7 @@ def _curves(page: tables.Page, each: _Set) -> None:
 _PANELS = {"PSNR, dB": "psnr", "MS-SSIM": "ms_ssim", "MS-SSIM, dB": "ms_ssim_db"}
 
 
-def _lines(each: _Set, metric: str) -> list[plot.Line]:
+def _lines(each: Curves, metric: str) -> list[plot.Line]:
     """The mean curves of the measured codecs."""
     lines = []
     for codec in each.codecs:
@@ -404,41 +275,14 @@ def _remark(published: Sequence[anchors.Anchor], images: int) -> str:
     )
 
 
-def _attempt(function: Callable[[bd.Curve, bd.Curve], bd.Delta], anchor: bd.Curve,
-             test: bd.Curve) -> bd.Delta | str:  # fmt: skip
-    """A delta, or why there is none."""
-    try:
-        return function(anchor, test)
-    except bd.BdError as error:
-        return str(error)
-
-
-def _curve(rows: pd.DataFrame, codec: str, metric: str) -> list[tuple[float, float]]:
-    rows = rows[rows["codec"] == codec]
-    return list(zip(rows["bpp"], rows[metric], strict=True))
-
-
-def _mean_delta(each: _Set, anchor: str, test: str, metric: str,
-                function: Callable[[bd.Curve, bd.Curve], bd.Delta]) -> bd.Delta | str:  # fmt: skip
-    rows = each.pair(anchor, test)
-    if rows.empty:
-        return "no image and setting in common"
-    return _attempt(function, _curve(rows, anchor, metric), _curve(rows, test, metric))
-
-
-def _image_delta(each: _Set, anchor: str, test: str, image: str) -> bd.Delta | str:
-    curves = [_curve(each.rows(codec, image), codec, "psnr") for codec in (anchor, test)]
-    return _attempt(bd.bd_rate, *curves) if all(curves) else "not measured on this image"
-
-
-def _bd_tables(page: tables.Page, each: _Set) -> None:
+def _bd_tables(page: tables.Page, each: Curves) -> None:
     page.heading(3, "Bjøntegaard deltas")
     if len(each.codecs) < 2:
         page.text("One codec alone has none.")
         return
-    page.text(f"BD-rate: bytes more (+) or fewer (−) at equal quality, {bd.METHOD} interpolation, "
-              "over the qualities that both curves have; mean curves over the images that both "
-              "codecs have.")  # fmt: skip
+    page.text(f"BD-rate: bytes more (+) or fewer (−) at equal PSNR, {bd.METHOD} interpolation, "
+              "over the qualities that both curves of an image have; the mean over the images that "
+              "both codecs have.")  # fmt: skip
     if _JPEG in each.codecs:
         _against_jpeg(page, each)
     else:
@@ -448,46 +292,50 @@ def _bd_tables(page: tables.Page, each: _Set) -> None:
     for test in each.codecs:
         row: Row = {"codec": plot.name(test)}
         for anchor in each.codecs:
-            delta = _mean_delta(each, anchor, test, "psnr", bd.bd_rate)
-            row[anchor] = "·" if anchor == test else _shown(delta, "+.1f", notes)
+            row[anchor] = "·" if anchor == test else _mean_shown(each, anchor, test, notes)
         rows.append(row)
-    page.text("Every codec (row) against every codec (column): BD-rate of the mean curves in "
-              "PSNR, %.")  # fmt: skip
+    page.text("Every codec (row) against every codec (column), %; in brackets the images for which "
+              "it is defined, where these are not all.")  # fmt: skip
     page.table(
         [("codec", "codec", ""), *((plot.name(c), c, ">") for c in each.codecs)], rows, notes
     )
 
 
-def _against_jpeg(page: tables.Page, each: _Set) -> None:
+def _mean_shown(each: Curves, anchor: str, test: str, notes: tables.Notes) -> str:
+    defined, deltas = curves.image_deltas(each, anchor, test)
+    if not defined:
+        return notes.cell(str(deltas[0]) if deltas else "no image in common")
+    some = f" ({len(defined)} of {len(deltas)})" if len(defined) < len(deltas) else ""
+    return f"{np.mean(defined):+.1f}{some}"
+
+
+def _against_jpeg(page: tables.Page, each: Curves) -> None:
     notes = tables.Notes()
     rows = []
     for codec in each.codecs:
         if codec == _JPEG:
             continue
-        images = [image for image in each.of(codec) if image in each.of(_JPEG)]
-        deltas = [_image_delta(each, _JPEG, codec, image) for image in images]
-        defined = [delta.value for delta in deltas if isinstance(delta, bd.Delta)]
-        rate = _mean_delta(each, _JPEG, codec, "psnr", bd.bd_rate)
-        quality = _mean_delta(each, _JPEG, codec, "psnr", bd.bd_psnr)
-        similar = _mean_delta(each, _JPEG, codec, "ms_ssim_db", bd.bd_rate)
+        rate = curves.mean_delta(each, _JPEG, codec, "psnr", bd.bd_rate)
+        quality = curves.mean_delta(each, _JPEG, codec, "psnr", bd.bd_psnr)
+        similar = curves.mean_delta(each, _JPEG, codec, "ms_ssim_db", bd.bd_rate)
         rows.append({
             "codec": plot.name(codec),
             "rate": _shown(rate, "+.1f", notes),
             "over": f"{rate.low:.1f} to {rate.high:.1f}" if isinstance(rate, bd.Delta) else None,
-            "each": f"{np.mean(defined):+.1f} ({len(defined)} of {len(images)})"
-                    if defined else f"– (0 of {len(images)})",
+            "each": _mean_shown(each, _JPEG, codec, notes),
             "quality": _shown(quality, "+.2f", notes),
             "similar": _shown(similar, "+.1f", notes),
         })  # fmt: skip
-    page.text("Against JPEG:")
+    page.text("Against JPEG. Mean curves average rate and quality at equal settings, which is why "
+              "they differ from the mean over images.")  # fmt: skip
     page.table(
         [
             ("codec", "codec", ""),
-            ("BD-rate of the mean curves, %", "rate", ">"),
+            ("BD-rate, %", "each", ">"),
+            ("of the mean curves, %", "rate", ">"),
             ("over PSNR, dB", "over", ">"),
-            ("mean BD-rate of the images, % (defined)", "each", ">"),
-            ("BD-PSNR, dB", "quality", ">"),
-            ("BD-rate in MS-SSIM, %", "similar", ">"),
+            ("their BD-PSNR, dB", "quality", ">"),
+            ("their BD-rate in MS-SSIM, %", "similar", ">"),
         ],
         rows,
         notes,
@@ -498,7 +346,7 @@ def _shown(delta: bd.Delta | str, form: str, notes: tables.Notes) -> str:
     return notes.cell(delta) if isinstance(delta, str) else f"{delta.value:{form}}"
 
 
-def _published(page: tables.Page, each: _Set) -> None:
+def _published(page: tables.Page, each: Curves) -> None:
     """inrcodec against the published curves, and the sources of these."""
     if each.name != "kodak" or each.own is None:
         return
@@ -510,9 +358,9 @@ def _published(page: tables.Page, each: _Set) -> None:
     for anchor in published:
         if anchor.same:
             curve = list(zip(ours["bpp"], ours["psnr"], strict=True))
-            delta = _attempt(bd.bd_rate, anchor.psnr, curve)
+            delta = curves.attempt(bd.bd_rate, anchor.psnr, curve)
             gains = {
-                f"at {setting}": psnr - _interpolated(anchor.psnr, rate)
+                f"at {setting}": psnr - curves.interpolated(anchor.psnr, rate)
                 for setting, rate, psnr in ours[["setting", "bpp", "psnr"]].to_numpy()
             }
             rows.append({"codec": anchor.codec, "rate": _shown(delta, "+.1f", notes), **gains})
@@ -531,7 +379,7 @@ def _published(page: tables.Page, each: _Set) -> None:
         )  # fmt: skip
 
 
-def _mean_table(page: tables.Page, each: _Set) -> None:
+def _mean_table(page: tables.Page, each: Curves) -> None:
     page.heading(3, "Means")
     dropped = []
     for codec in each.codecs:
@@ -571,7 +419,7 @@ def _filled(columns: Columns, frame: pd.DataFrame) -> Columns:
     ]
 
 
-def _pictures(page: tables.Page, each: _Set) -> None:
+def _pictures(page: tables.Page, each: Curves) -> None:
     page.heading(3, "Image by image")
     shown = each.points[each.points["image"].isin(each.images)]
     path = page.folder / "plots" / f"{each.file_name}-images.png"
@@ -585,7 +433,7 @@ def _pictures(page: tables.Page, each: _Set) -> None:
         others = [codec for codec in each.codecs if codec != _JPEG]
         found = [
             {"image": image}
-            | {c: _shown(_image_delta(each, _JPEG, c, image), "+.1f", notes) for c in others}
+            | {c: _shown(curves.image_delta(each, _JPEG, c, image), "+.1f", notes) for c in others}
             for image in each.images
         ]
         page.text("BD-rate against JPEG of each image, %.")
@@ -610,20 +458,11 @@ def _pictures(page: tables.Page, each: _Set) -> None:
             page.table(_filled(columns, frame), _records(frame))
 
 
-def _middle(each: _Set) -> float:
-    """The middle one of our settings that all images have."""
-    settings = sorted(each.shared.loc[each.shared["codec"] == each.own, "setting"])
-    settings = settings or sorted(
-        each.points.loc[each.points["codec"] == each.own, "setting"].unique()
-    )
-    return float(settings[len(settings) // 2])
-
-
-def _at_middle_rate(page: tables.Page, each: _Set) -> None:
-    setting = _middle(each)
+def _at_middle_rate(page: tables.Page, each: Curves) -> None:
+    setting = curves.middle(each)
     compared = {}
     for other in each.others:
-        found = differences(each.points, each.own, other, "psnr")
+        found = curves.differences(each.points, each.own, other, "psnr")
         compared[other] = found[found["setting"] == setting].set_index("image")["difference"]
     ours = each.points[(each.points["codec"] == each.own) & (each.points["setting"] == setting)]
     rows = [
@@ -644,136 +483,37 @@ def _at_middle_rate(page: tables.Page, each: _Set) -> None:
     )
 
 
-def _crops(page: tables.Page, root: str | None, each: _Set) -> None:
+def _crops(page: tables.Page, root: str | None, each: Curves) -> None:
     page.heading(3, "Crops at equal bytes")
     if each.own is None:
         page.text("None: inrcodec was not measured.")
         return
-    folder, setting = page.folder, _middle(each)
+    folder, setting = page.folder, curves.middle(each)
     rows = each.points[(each.points["codec"] == each.own) & (each.points["setting"] == setting)]
-    rows = rows[[_file(folder, row) is not None for _, row in rows.iterrows()]]
+    rows = rows[[crops.file(folder, row) is not None for _, row in rows.iterrows()]]
     if rows.empty:
         page.text(f"None: the files of {plot.name(each.own)} at {each.label(setting)} are not "
                   "in the folder.")  # fmt: skip
         return
-    words, chosen = _choice(each, rows)
-    page.text(f"The middle {_CROP[0]}x{_CROP[1]} pixels, twice as large, at "
+    words, chosen = crops.choose(each, rows)
+    page.text(f"The middle {crops.WINDOW[0]}x{crops.WINDOW[1]} pixels, twice as large, at "
               f"{each.label(setting)}: {words}. The other codecs have "
               "the smallest file of at least as many bytes.")  # fmt: skip
     for _, row in chosen.iterrows():
         try:
-            original = _load(row, root)
-            tiles, without = _tiles(each, row, original, folder)
+            original = crops.load(row, root)
+            tiles, without = crops.tiles(each, row, original, folder)
         except _NO_CROPS as error:
-            page.text(f"{row['image']}: no crops: {_public(_line(error))}")
+            page.text(f"{row['image']}: no crops: {tables.public(tables.line(error))}")
             continue
-        path = page.folder / "crops" / f"{each.file_name}-{_safe(row['image'])}.png"
-        _sheet(tiles, path)
+        path = page.folder / "crops" / f"{each.file_name}-{tables.safe(row['image'])}.png"
+        crops.write_sheet(tiles, path)
         page.figure(path, f"{row['image']}, {row['width']:.0f}x{row['height']:.0f}")
         if without:
             page.text(f"Without {'; '.join(without)}.")
 
 
-def _choice(each: _Set, rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """The images to show, and by what they were chosen."""
-    if len(rows) <= _CROPS:
-        return "all images whose files are here", rows
-    other = next(iter([c for c in each.others if c == _JPEG] or each.others), None)
-    if other is None:
-        return "the first images", rows.head(_CROPS)
-    found = differences(each.points, each.own, other, "psnr").set_index(["image", "setting"])
-    gains = [
-        found["difference"].get((r["image"], r["setting"]), np.nan) for _, r in rows.iterrows()
-    ]
-    order = rows.assign(gain=gains).sort_values("gain", kind="stable")
-    known = int(order["gain"].notna().sum()) or len(order)
-    places = sorted({0, known // 2, known - 1})
-    return f"the images of least, middle and most gain over {plot.name(other)}", order.iloc[places]
-
-
-def _load(row: pd.Series, root: str | None) -> Raster:
-    """The picture of a point; of a set that was reduced, its name says by how much."""
-    name, _, factor = row["dataset"].partition("/")
-    raster = measure.Set(name, root, int(factor or 1)).load(row["image"])
-    if measure.short_fingerprint(raster) != row["sha256"]:
-        raise DataError("the picture is not the one that was measured")
-    return raster
-
-
-Tile = tuple[str, str, Raster]
-
-
-def _tiles(
-    each: _Set, row: pd.Series, original: Raster, folder: Path
-) -> tuple[list[Tile], list[str]]:
-    """Heading, figures and picture of each tile, and the codecs that are missing."""
-    size = int(row["bytes"])
-    tiles = [("original", f"{row['width']:.0f}x{row['height']:.0f}", original)]
-    without = []
-    for name in [each.own, *each.others]:
-        codec = codecs.parse(name)
-        if reason := codec.missing():
-            without.append(f"{plot.name(name)} ({_public(reason)})")
-            continue
-        if hasattr(codec, "at_least"):
-            data, _ = codec.at_least(original, size)
-        else:
-            rows = each.rows(name, row["image"]).sort_values("bytes")
-            if name == each.own or (rows["setting"] == row["setting"]).any():
-                rows = rows[rows["setting"] == row["setting"]]
-            else:
-                rows = rows[rows["bytes"] >= size]
-            found = [_file(folder, other) for _, other in rows.iterrows()]
-            found = [path for path in found if path is not None]
-            if not found:
-                without.append(f"{plot.name(name)} (no such file in the folder)")
-                continue
-            data = found[0].read_bytes()
-        picture = codec.decode(data, original)
-        psnr = metrics.psnr(original.samples, picture.samples, original.peak)
-        tiles.append((plot.name(name), f"{len(data)} bytes, {psnr:.2f} dB", picture))
-    return tiles, without
-
-
-def _file(folder: Path, row: pd.Series) -> Path | None:
-    """The file of a point, where it lies in the folder and is that of the point."""
-    values = row.to_dict() | {"setting": f"{row['setting']:g}"}
-    path = folder / store.file_name(values)
-    return path if path.is_file() and path.stat().st_size == row["bytes"] else None
-
-
-def _sheet(tiles: Sequence[Tile], path: Path) -> None:
-    """Tiles in rows of four, each with its caption below."""
-    margin, line = 8, 20
-    font = ImageFont.load_default(size=15)
-    crops = [(head, figures, _window(raster)) for head, figures, raster in tiles]
-    width, height = crops[0][2].size
-    across = min(4, len(crops))
-    down = math.ceil(len(crops) / across)
-    cell = max(width, 240) + margin, height + 2 * line + margin
-    sheet = Image.new("RGB", (cell[0] * across + margin, cell[1] * down + margin), "white")
-    draw = ImageDraw.Draw(sheet)
-    for index, (head, figures, crop) in enumerate(crops):
-        x, y = margin + cell[0] * (index % across), margin + cell[1] * (index // across)
-        sheet.paste(crop, (x, y))
-        draw.text((x, y + height + 2), head, fill="black", font=font)
-        draw.text((x, y + height + line), figures, fill="black", font=font)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, "PNG", optimize=True)
-
-
-def _window(raster: Raster) -> Image.Image:
-    """The middle of a picture at twice its size, RGB, 8 bit."""
-    width, height = min(_CROP[0], raster.width), min(_CROP[1], raster.height)
-    left, top = (raster.width - width) // 2, (raster.height - height) // 2
-    samples = raster.samples[top : top + height, left : left + width]
-    if raster.bits == 16:
-        samples = (samples >> 8).astype(np.uint8)
-    crop = to_pillow(Raster(samples, raster.has_alpha)).convert("RGB")
-    return crop.resize((2 * width, 2 * height), Image.Resampling.NEAREST)
-
-
-def _speed(page: tables.Page, sets: Collection[_Set]) -> None:
+def _speed(page: tables.Page, sets: Collection[Curves]) -> None:
     page.heading(2, "Speed")
     page.text("Medians over all points, wall clock; memory is the largest growth of the process.")
     if any((each.points["jobs"] > 1).any() for each in sets):
@@ -828,7 +568,7 @@ def _failed(page: tables.Page, points: pd.DataFrame, failures: pd.DataFrame) -> 
     if failures.empty:
         page.text("No point failed.")
     else:
-        failures = failures.assign(error=failures["error"].map(_public))
+        failures = failures.assign(error=failures["error"].map(tables.public))
         page.table([(name, name, "") for name in columns], failures.to_dict("records"))
     measured = {codec.partition(":")[0] for codec in points["codec"]}
     absent = [plot.name(name) for name in codecs.NAMES if name not in measured]
@@ -836,33 +576,5 @@ def _failed(page: tables.Page, points: pd.DataFrame, failures: pd.DataFrame) -> 
         page.text(f"Without any point here: {', '.join(absent)}.")
 
 
-def _order(codec: str) -> tuple[bool, int, str]:
-    """inrcodec, its other configurations, then the rest as `codecs.NAMES` has them."""
-    base = codec.partition(":")[0]
-    place = codecs.NAMES.index(base) if base in codecs.NAMES else len(codecs.NAMES)
-    return (not _is_own(codec), place, codec)
-
-
-def _is_own(codec: str) -> bool:
-    return codec.startswith("inrcodec")
-
-
 def _many(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _safe(text: str) -> str:
-    return re.sub(r"[^\w.=-]", "_", text)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _public(text: str) -> str:
-    """Text without the folders of this machine: of an absolute path the last part.
-
-    >>> _public("eval run --data /home/me/sets --dataset kodak/2")
-    'eval run --data sets --dataset kodak/2'
-    """
-    return re.sub(r"(?<![\w.:/])(?:/[^\s/'\",;:)]+)+/?", lambda m: Path(m[0]).name, text)

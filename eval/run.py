@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from multiprocessing.context import BaseContext
 
 import torch
 
@@ -127,7 +128,7 @@ def run(
     if not waiting:
         return
 
-    context = multiprocessing.get_context()
+    context: BaseContext = multiprocessing.get_context()
     if "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["eval.measure"])

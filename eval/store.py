@@ -49,7 +49,9 @@ class Results:
         """
         self.folder = folder
         self.failures: list[Row] = []
-        self._run = read_run(folder) if (folder / "run.json").exists() else {"kind": kind}
+        self._run: dict[str, Any] = {"kind": kind, "commands": []}
+        if (folder / "run.json").exists():
+            self._run = read_run(folder)
         if self._run["kind"] != kind:
             raise ResultsError(f"{folder} holds a {self._run['kind']}: give another folder")
         path = folder / "points.csv"
@@ -58,9 +60,8 @@ class Results:
 
     def began(self, command: str) -> None:
         """Add a command line to those that made the folder."""
-        commands = self._run.setdefault("commands", [])
-        if command not in commands:
-            commands.append(command)
+        if command not in self._run["commands"]:
+            self._run["commands"].append(command)
         self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self._run, indent=1) + "\n"
         write_atomically(self.folder / "run.json", text.encode())

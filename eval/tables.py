@@ -217,3 +217,22 @@ class Notes:
         if reason not in self.reasons:
             self.reasons.append(reason)
         return f"– [{self.reasons.index(reason) + 1}]"
+
+
+def safe(text: str) -> str:
+    """Text as a part of a file name."""
+    return re.sub(r"[^\w.=-]", "_", text)
+
+
+def line(error: Exception) -> str:
+    """An error's message in one line."""
+    return " ".join(str(error).split())
+
+
+def public(text: str) -> str:
+    """Text without the folders of this machine: of an absolute path the last part.
+
+    >>> public("eval run --data /home/me/sets --dataset kodak/2")
+    'eval run --data sets --dataset kodak/2'
+    """
+    return re.sub(r"(?<![\w.:/])(?:/[^\s/'\",;:)]+)+/?", lambda m: Path(m[0]).name, text)

@@ -12,7 +12,7 @@ from PIL import Image
 
 import inrcodec
 from datasets import fingerprint
-from eval import bd, report, tables
+from eval import bd, curves, report, tables
 from eval.store import COLUMNS, ResultsError
 
 KNOBS = {"inrcodec": "bpp", "coin": "bpp"}
@@ -97,9 +97,8 @@ def test_bd_rates_are_those_of_bd(made):
         [(row["bpp"], row["psnr"]) for row in curve("inrcodec")],
     ).value
     assert expected == pytest.approx(100 * (2**-0.5 - 1))
-    cells = row_of(markdown, "Against JPEG:\n", "inrcodec")
-    assert cells[1] == f"{expected:+.1f}"
-    assert cells[3] == f"{expected:+.1f} (2 of 2)"
+    cells = row_of(markdown, "Against JPEG. Mean", "inrcodec")
+    assert cells[1] == cells[2] == f"{expected:+.1f}"
     assert cells[4] == "+1.50"
     matrix = row_of(markdown, "Every codec", "WebP")
     assert matrix[1] == f"{100 * (2 ** (-1 / 3) - 1):+.1f}"
@@ -156,9 +155,16 @@ def test_one_codec_alone(made, codec):
     assert "One codec alone has none." in markdown
 
 
+def test_a_bd_rate_that_only_some_images_have_says_how_many(made):
+    far = [row | {"image": "kodim02"} for row in curve("inrcodec")]
+    near = [row | {"image": "kodim02", "psnr": row["psnr"] + 50} for row in curve("jpeg")]
+    _, markdown = made([*curve("inrcodec"), *curve("jpeg"), *far, *near])
+    assert row_of(markdown, "Against JPEG. Mean", "inrcodec")[1] == "-29.3 (1 of 2)"
+
+
 def test_refused_cells_have_a_footnote(made):
     html, markdown = made(curve("inrcodec", rates=(0.1, 0.2, 0.4)) + curve("jpeg"))
-    assert row_of(markdown, "Against JPEG:\n", "inrcodec")[1:4] == ["– [1]", "–", "– (0 of 1)"]
+    assert row_of(markdown, "Against JPEG. Mean", "inrcodec")[1:4] == ["– [1]", "– [1]", "–"]
     for text in (html, markdown):
         assert "[1] 3 usable points in the test curve, under 4." in text
 
@@ -168,7 +174,7 @@ def test_equal_pictures_do_not_spoil_the_curves(made):
     points.append(point("jpeg", setting=100, bpp=5.0, psnr=math.inf, mse=0.0, ms_ssim=1.0))
     _, markdown = made(points)
     assert re.search(r"\| JPEG +\| +100 \|.*∞", markdown)
-    assert row_of(markdown, "Against JPEG:\n", "inrcodec")[1] == "-29.3"
+    assert row_of(markdown, "Against JPEG. Mean", "inrcodec")[1] == "-29.3"
 
 
 def test_means_are_over_all_images_of_a_codec(made):
@@ -176,7 +182,7 @@ def test_means_are_over_all_images_of_a_codec(made):
               != ("inrcodec", "kodim01", 1.2)]  # fmt: skip
     _, markdown = made(points)
     assert "left out: inrcodec 1.2" in markdown
-    frame = report.means(pd.DataFrame(points))
+    frame = curves.means(pd.DataFrame(points))
     own = frame[frame["codec"] == "inrcodec"]
     assert list(own["setting"]) == [0.1, 0.2, 0.4, 0.8]
     first = own.iloc[0]
