@@ -17,7 +17,7 @@ from eval import codecs, report, run, speed, study, tables
 from eval.codecs import SpecificationError
 from eval.measure import Row, Set, Task
 from eval.record import describe
-from eval.store import Results, ResultsError, read_run
+from eval.store import Results, ResultsError, locked, read_run
 from inrcodec.encoder import DEFAULT_EFFORT
 from inrcodec.errors import CodecError
 from inrcodec.files import write_atomically
@@ -110,7 +110,7 @@ def rd(
     """Measure rate-distortion curves. What is finished in --out is not measured again."""
     pictures = Set(dataset, data, reduce)
     tasks = run.tasks(pictures, _chosen(pictures, images), specifications, bpp, lpips)
-    _measure(ctx, Results(out, "rd"), tasks, jobs)
+    _measure(ctx, out, "rd", tasks, jobs)
 
 
 @main.command(name="study")
@@ -133,7 +133,7 @@ def ablation(
     """Compare bases, compaction ratios and the parts of L² at equal file size."""
     pictures = Set(dataset, data, reduce)
     tasks = run.tasks(pictures, _chosen(pictures, images), study.specifications(effort), [bpp])
-    _measure(ctx, Results(out, "study"), tasks, jobs)
+    _measure(ctx, out, "study", tasks, jobs)
 
 
 def _chosen(pictures: Set, images: list[str]) -> list[str]:
@@ -145,14 +145,16 @@ def _chosen(pictures: Set, images: list[str]) -> list[str]:
     return images or list(pictures.images)
 
 
-def _measure(ctx: click.Context, results: Results, tasks: list[Task], jobs: int | None) -> None:
+def _measure(ctx: click.Context, out: Path, kind: str, tasks: list[Task], jobs: int | None) -> None:
     jobs = jobs or run.default_jobs()
     described = describe(ctx.obj)
-    click.echo(_about(described) + f"\njobs:     {jobs}")
-    results.began(described["command"])
-    with _progress() as report:
-        run.run(results, tasks, jobs, report)
-    click.echo(f"{len(results.points)} points in {results.folder / 'points.csv'}")
+    with locked(out):
+        results = Results(out, kind)
+        click.echo(_about(described) + f"\njobs:     {jobs}")
+        results.began(described["command"])
+        with _progress() as report:
+            run.run(results, tasks, jobs, report)
+    click.echo(f"{len(results.points)} points in {out / 'points.csv'}")
     if results.failures:
         raise click.ClickException(
             "\n".join([f"{len(results.failures)} failures:", *map(_failure, results.failures)])

@@ -9,8 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,31 @@ class Results:
     def save_failures(self) -> None:
         """Write this run's failures over those of the one before."""
         _write(self.folder / "failures.csv", _FAILURES, self.failures)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder, and keep other runs out of it, where the system has locks.
+
+    Raises:
+        ResultsError: another run is at work in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise ResultsError(f"another run writes to {folder}: wait, or use another") from error
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def read_run(folder: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from PIL import Image
 from eval import __main__ as commands
 from eval import codecs, run
 from eval.measure import Set
-from eval.store import COLUMNS, Results, file_name
+from eval.store import COLUMNS, Results, file_name, locked
 from inrcodec.baselines import PillowCodec
 
 ROOT = Path(commands.__file__).parents[1]
@@ -247,6 +247,15 @@ def test_a_folder_of_something_else_is_refused(pictures: Path, tmp_path: Path) -
     assert result.exit_code == 1 and "holds a rd" in result.stderr
     (out / "points.csv").write_text("a,b\n1,2\n")
     assert "is no table of points" in invoke(pictures, out).stderr
+
+
+def test_a_second_run_in_the_same_folder_is_refused(pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    out = tmp_path / "out"
+    with locked(out):
+        result = invoke(pictures, out)
+    assert result.exit_code == 1 and "another run writes to" in result.stderr
+    assert list(out.iterdir()) == []
 
 
 def test_the_codecs_are_listed_with_what_they_need() -> None:
