@@ -33,10 +33,10 @@ OMEGA_FIRST = 30.0
 OMEGA_HIDDEN = 20.0
 DEPTH = 5
 """Sine layers; 4 are 0.2 dB worse at equal bytes, 6 another 0.2 dB better on kodim15 at effort 2,
-not yet confirmed at higher effort (`python -m eval variations --effort 2`)."""
+unconfirmed at higher effort (`inrcodec:effort=2:variation=depth-6` in `python -m eval rd`)."""
 
 BITS_PER_COEFFICIENT = 5.0
-"""Where width and precision balance at equal bytes (`python -m eval variations`)."""
+"""Where width and precision balance at equal bytes (variations bits-4.5 and bits-5.5)."""
 
 FINEST_BITS = 9.0
 """Bits per coefficient where the budget is large for the number of samples."""

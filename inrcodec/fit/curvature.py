@@ -1,7 +1,8 @@
 """The curvature of the loss at a fit: Gauss-Newton blocks over all coefficients, and their factors.
 
 It tells which directions of coefficients the picture feels. Steps, noise and rounding all work in
-that metric: without it the same bytes hold 0.8 dB less (`python -m eval variations --effort 2`).
+that metric: without it the same bytes hold 0.8 dB less (kodim15 at 384x256, 0.27 bits per pixel,
+effort 2: `inrcodec:effort=2:variation=no-compensation` in `python -m eval rd`).
 """
 
 from __future__ import annotations

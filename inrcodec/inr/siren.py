@@ -21,7 +21,7 @@ BIAS_SCALE = 3.0
 
 The pre-activation feels a bias more than a weight, whose input is a sine. With one step for both,
 the bias's own initial standard deviation (12 at a width of 36) wastes bits on the weights:
-`python -m eval variations`.
+`inrcodec:effort=2:variation=bias-scale-12` in `python -m eval rd`.
 """
 
 
