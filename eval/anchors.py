@@ -1,6 +1,6 @@
 """Published rate-distortion curves on the Kodak set, as data with the source of each.
 
-Facts taken from the repositories of CompressAI, C3, NIF and Cool-chic; see `eval/anchors/*.json`.
+Facts taken from the repositories of CompressAI, C3, NIF and Cool-chic; see `eval/published/*.json`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-_FOLDER = Path(__file__).parent / "anchors"
+_FOLDER = Path(__file__).parent / "published"
 
 FITTED = (
     "COIN",
