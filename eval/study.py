@@ -15,7 +15,7 @@ import pandas as pd
 from eval import codecs, plot
 from eval.codecs import Own
 from eval.measure import Row
-from eval.store import read_points, read_run
+from eval.store import ResultsError, read_points, read_run
 from eval.tables import Page
 from eval.variations import PARTS, VARIATIONS
 from inrcodec.encoder import DEFAULT_COMPACTION
@@ -95,17 +95,25 @@ _COLUMNS = [
 def summary(points: Sequence[Row]) -> list[Row]:
     """Means of each configuration over the images that it and the reference were measured on.
 
-    The first configuration is the reference. Points are rows of one data set, as text or numbers.
+    The reference has the basis identity and all parts of L². Points are rows of one data set, as
+    text or numbers, in any order.
+
+    Raises:
+        ResultsError: the reference is not among them.
     """
-    by_codec: dict[str, dict[str, Row]] = {}
+    by_codec: dict[Own, dict[str, Row]] = {}
     for point in points:
-        by_codec.setdefault(point["codec"], {})[point["image"]] = point
-    reference = next(iter(by_codec.values()))
+        codec = codecs.parse(point["codec"])
+        if isinstance(codec, Own):
+            by_codec.setdefault(codec, {})[point["image"]] = point
+    ordered = sorted(by_codec, key=_order)
+    if not ordered or _order(ordered[0])[:2] != (0, 0):
+        raise ResultsError("the study has no points of the basis identity to compare with yet")
+    reference = by_codec[ordered[0]]
     rows = []
-    for specification, images in by_codec.items():
-        shared = pd.DataFrame([images[image] for image in images if image in reference])
-        codec = codecs.parse(specification)
-        if shared.empty or not isinstance(codec, Own):
+    for codec in ordered:
+        shared = pd.DataFrame([row for image, row in by_codec[codec].items() if image in reference])
+        if shared.empty:
             continue
         psnr = shared["psnr"].astype(float)
         against = pd.Series([float(reference[image]["psnr"]) for image in shared["image"]])
@@ -117,7 +125,7 @@ def summary(points: Sequence[Row]) -> list[Row]:
                 "about": _about(codec),
                 "basis": codec.basis,
                 "part": codec.variation if codec.variation != "none" else "",
-                "ratio": _ratio(codec),
+                "ratio": codec.compaction or DEFAULT_COMPACTION[codec.basis],
                 "images": len(shared),
                 "psnr": psnr.mean(),
                 "difference": difference.mean(),
@@ -130,11 +138,12 @@ def summary(points: Sequence[Row]) -> list[Row]:
     return rows
 
 
+def _order(codec: Own) -> tuple[int, int, float]:
+    """All parts of L² first, then the bases as they are listed, then D/k."""
+    return list(VARIATIONS).index(codec.variation), BASES.index(codec.basis), codec.compaction
+
+
 def _about(codec: Own) -> str:
     if codec.variation != "none":
         return VARIATIONS[codec.variation].about
     return codec.basis
-
-
-def _ratio(codec: Own) -> float:
-    return codec.compaction or DEFAULT_COMPACTION[codec.basis]

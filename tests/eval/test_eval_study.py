@@ -13,7 +13,7 @@ from PIL import Image
 from eval import __main__ as commands
 from eval import codecs, study
 from eval.codecs import Own
-from eval.store import COLUMNS
+from eval.store import COLUMNS, ResultsError
 from eval.variations import PARTS
 from inrcodec.pranc.layout import BASES
 
@@ -46,9 +46,9 @@ REFERENCE, SPARSE, PLAIN = (
     "inrcodec:effort=1:basis=identity:variation=no-pruning",
 )
 POINTS = [
-    point(REFERENCE, "a", 30), point(REFERENCE, "b", 20), point(REFERENCE, "c", 25),
-    point(SPARSE, "a", 29), point(SPARSE, "b", 20.5), point(SPARSE, "d", 50),
     point(PLAIN, "c", 26),
+    point(SPARSE, "a", 29), point(SPARSE, "b", 20.5), point(SPARSE, "d", 50),
+    point(REFERENCE, "a", 30), point(REFERENCE, "b", 20), point(REFERENCE, "c", 25),
 ]  # fmt: skip
 
 
@@ -62,6 +62,11 @@ def test_differences_are_taken_on_the_same_images() -> None:
     assert (sparse["basis"], sparse["ratio"], sparse["D"], sparse["k"]) == ("sparse", 2, 20, 10)
     assert (plain["part"], plain["difference"]) == ("no-pruning", 1)
     assert math.isnan(plain["error"])
+
+
+def test_without_a_reference_there_is_nothing_to_compare() -> None:
+    with pytest.raises(ResultsError, match="basis identity"):
+        study.summary(POINTS[:4])
 
 
 def test_the_report_shows_bases_and_parts(tmp_path: Path) -> None:
