@@ -283,7 +283,7 @@ def differences(
     curves.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios], minor=False)
     curves.set_xlabel("parameters for each coefficient, D/k")
     curves.set_ylabel("PSNR above the basis identity, dB")
-    curves.legend(fontsize=9, frameon=False)
+    curves.legend(fontsize=9, frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     names = list(by_name)[::-1]
     drawn = bars.barh(names, [by_name[each] for each in names], color=_COLOURS[0], height=0.6)
     bars.bar_label(drawn, fmt="%+.2f", padding=3, fontsize=9)
