@@ -6,7 +6,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
@@ -20,12 +20,13 @@ _BLOCK = 2**16
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Make `folder`, and wait until no other process or thread is in here for it.
+def alone(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Make `folder`, and hold off all other processes and threads that come here for it.
 
-    Where the system has no such locks, nothing is waited for.
+    Where the system has no such locks, nobody is held off.
 
     Raises:
+        BlockingIOError: somebody is here already, and `wait` is false.
         OSError: the folder cannot be made.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,8 +37,12 @@ def alone(folder: Path) -> Iterator[None]:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # Network file systems may refuse to lock folders.
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass  # Network file systems may refuse to lock folders.
         yield
     finally:
         os.close(handle)

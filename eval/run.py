@@ -110,32 +110,19 @@ def run(
     possible = [
         task for task in asked if task.codec not in absent and (task.set, task.image) in pictures
     ]
-    waiting = [
-        task
-        for task in possible
-        if not results.has(
-            task,
-            {
-                "sha256": pictures[task.set, task.image],
-                "version": versions[task.codec],
-                "machine": here,
-            },
-        )
-    ]
-    progress = Progress(len(possible), len(possible) - len(waiting))
+
+    def finished(task: Task) -> bool:
+        picture, version = pictures[task.set, task.image], versions[task.codec]
+        return results.has(task, {"sha256": picture, "version": version, "machine": here})
+
+    left = [task for task in possible if not finished(task)]
+    progress = Progress(len(possible), len(possible) - len(left))
     if report:
         report(progress)
-    if not waiting:
-        return
-
-    context: BaseContext = multiprocessing.get_context()
-    if "forkserver" in multiprocessing.get_all_start_methods():
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["eval.measure"])
+    left.reverse()
     pace = _Pace()
     # One process a point: its peak memory is its own, and a variation changes nothing else.
-    pool = ProcessPoolExecutor(jobs, context, max_tasks_per_child=1)
-    left = list(reversed(waiting))
+    pool = ProcessPoolExecutor(jobs, _context(), max_tasks_per_child=1)
     running: dict[Future[tuple[Row, bytes]], tuple[Task, str, float]] = {}
     try:
         while left or running:
@@ -170,6 +157,15 @@ def run(
                     report(progress)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _context() -> BaseContext:
+    """How processes are made: as forks of one that has loaded all that they need, where it can."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["eval.measure"])
+    return context
 
 
 def _pictures(asked: Sequence[Task], results: Results) -> dict[tuple[Set, str], str]:

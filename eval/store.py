@@ -9,13 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from datasets.download import alone
 from eval.measure import Row, Task
 from inrcodec.files import write_atomically
 
@@ -100,27 +100,17 @@ class Results:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make the folder, and keep other runs out of it, where the system has locks.
+    """Make the folder, and keep other runs out of it.
 
     Raises:
         ResultsError: another run is at work in it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone(folder, wait=False))
+        except BlockingIOError as error:
+            raise ResultsError(f"another run writes to {folder}: wait, or use another") from error
         yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise ResultsError(f"another run writes to {folder}: wait, or use another") from error
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def read_run(folder: Path) -> dict[str, Any]:
