@@ -15,8 +15,8 @@ import torch
 from datasets import DataError
 from eval import codecs, report, run, speed, study, tables
 from eval.codecs import SpecificationError
-from eval.measure import Row, Set, Task
-from eval.record import describe
+from eval.measure import Set, Task
+from eval.record import Row, describe
 from eval.store import Results, ResultsError, locked, read_run
 from inrcodec.encoder import DEFAULT_EFFORT
 from inrcodec.errors import CodecError

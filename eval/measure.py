@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -17,12 +18,12 @@ from PIL import Image
 from datasets import Dataset, dataset, fingerprint
 from eval import codecs
 from eval.codecs import Codec
+from eval.record import Row
 from inrcodec import metrics
 from inrcodec.fit.schedule import Report
 from inrcodec.image import Raster, from_pillow, to_pillow
 
 T = TypeVar("T")
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Set:
     root: str | None = None
     reduce: int = 1
 
-    @property
+    @functools.cached_property
     def _set(self) -> Dataset:
         return dataset(self.specification, self.root)
 

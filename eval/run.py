@@ -17,8 +17,8 @@ import torch
 
 from datasets import DataError
 from eval import codecs, measure
-from eval.measure import Row, Set, Task
-from eval.record import machine
+from eval.measure import Set, Task
+from eval.record import Row, machine
 from eval.store import Results
 from inrcodec.errors import CodecError
 
@@ -156,7 +156,8 @@ def run(
                 if report:
                     report(progress)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        # Without waiting, the thread that minds a broken pool would trip over what is gone.
+        pool.shutdown(cancel_futures=True)
 
 
 def _context() -> BaseContext:

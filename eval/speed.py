@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from eval.measure import Row
+from eval.record import Row
 from inrcodec import container, encoder
 from inrcodec.decoder import decode
 from inrcodec.fit.problem import Problem

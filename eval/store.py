@@ -7,16 +7,17 @@ point. The coded pictures lie under `files/`.
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from datasets.download import alone
-from eval.measure import Row, Task
+from eval.measure import Task
+from eval.record import Row
+from eval.tables import write_csv
 from inrcodec.files import write_atomically
 
 COLUMNS = (
@@ -86,7 +87,7 @@ class Results:
         else:
             self._known[_key(row)] = len(self.points)
             self.points.append(row)
-        _write(self.folder / "points.csv", COLUMNS, self.points)
+        write_csv(self.folder / "points.csv", self.points, COLUMNS)
 
     def failed(self, row: Row) -> None:
         """Note a point or a codec that could not be measured."""
@@ -95,7 +96,8 @@ class Results:
 
     def save_failures(self) -> None:
         """Write this run's failures over those of the one before."""
-        _write(self.folder / "failures.csv", _FAILURES, self.failures)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_csv(self.folder / "failures.csv", self.failures, _FAILURES)
 
 
 @contextmanager
@@ -151,12 +153,3 @@ def file_name(row: Row) -> str:
 
 def _key(row: Row) -> tuple[Any, ...]:
     return tuple(row[name] for name in _POINT)
-
-
-def _write(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text.getvalue().encode())

@@ -14,7 +14,7 @@ import pandas as pd
 
 from eval import codecs, plot
 from eval.codecs import Own
-from eval.measure import Row
+from eval.record import Row
 from eval.store import ResultsError, read_points, read_run
 from eval.tables import Page
 from eval.variations import PARTS, VARIATIONS

@@ -82,11 +82,11 @@ def _cell(value: object, form: str) -> str:
     return "–" if missing else f"{value:{form}}"
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows with all their keys as columns; what a row lacks is left empty."""
+def write_csv(path: Path, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
+    """Write rows with all their keys as columns, `columns` first; what a row lacks is empty."""
     text = io.StringIO(newline="")
-    columns = dict.fromkeys(key for row in rows for key in row)
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    names = dict.fromkeys([*columns, *(key for row in rows for key in row)])
+    writer = csv.DictWriter(text, list(names), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(path, text.getvalue().encode())
