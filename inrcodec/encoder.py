@@ -1,6 +1,6 @@
 """Encoding: pixels to coefficients, to integers under a budget, to a file.
 
-pixels ──fit──► α ──curvature──► metric ──L²──► α, steps ──round──► integers ──code──► .prc
+pixels ──fit──► α ──round, refit, layer by layer──► integers ──code──► .prc
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from PIL import Image
 from inrcodec import container, decoder
 from inrcodec.container.header import Header, write_header
 from inrcodec.errors import TargetError
-from inrcodec.fit.curvature import curvature
 from inrcodec.fit.problem import Problem
-from inrcodec.fit.rate import Candidate, RateControl
+from inrcodec.fit.quantize import Candidate, RateControl, Rounding
 from inrcodec.fit.schedule import EFFORTS, Clock, Effort, Report
-from inrcodec.fit.train import L2, fit, start_quantizer
+from inrcodec.fit.train import fit
 from inrcodec.image import Raster, from_pillow
 from inrcodec.inr.architecture import LIMIT_PARAMETERS, LIMIT_WIDTH, Siren
 from inrcodec.metrics import psnr as measure_psnr
@@ -31,9 +30,11 @@ DEFAULT_EFFORT = 3
 
 OMEGA_FIRST = 30.0
 OMEGA_HIDDEN = 20.0
-DEPTH = 5
-"""Sine layers; 4 are 0.2 dB worse at equal bytes, 6 another 0.2 dB better on kodim15 at effort 2,
-unconfirmed at higher effort (`inrcodec:effort=2:variation=depth-6` in `python -m eval rd`)."""
+DEPTH = 8
+"""Sine layers, where that leaves them wide enough: many narrow ones make more of the same bytes."""
+
+LEAST_WIDTH = 4
+"""Units of a layer for each sine layer; a narrower network has fewer layers."""
 
 BITS_PER_COEFFICIENT = 5.0
 """Where width and precision balance at equal bytes (variations bits-4.5 and bits-5.5)."""
@@ -52,9 +53,6 @@ first 78 % of a file then show the picture (25.1 of 29.4 dB on kodim15 at 384x25
 
 SMALLEST_QUALITY_BYTES = 500
 """Added to every budget that a quality gives: a small picture needs more bits per pixel."""
-
-BUDGET_AIM = 0.99
-"""The share of the budget that L² aims at; rounding then meets the budget itself."""
 
 
 @dataclass(frozen=True)
@@ -165,12 +163,12 @@ def quality_bpp(quality: int) -> float:
 
 def _encode_to_budget(settings: _Settings, budget: int) -> bytes:
     header = _header(settings, budget - len(settings.icc))
-    clock = Clock(_work(settings.effort), settings.report, budget)
+    clock = Clock(_work(settings.effort, header), settings.report, budget)
     control = _prepare(settings, header, budget, clock)
     found = control.within(budget, LEAST_SHARE)
-    clock.advance(_work(settings.effort), "done")
+    clock.advance(_work(settings.effort, header), "done")
     if found is None:
-        sizes = [len(candidate.data) for candidate in control.tried.values()]
+        sizes = control.sizes
         raise TargetError(
             f"cannot make a file of {budget} bytes for this picture: files have "
             f"{min(sizes)} to {max(sizes)} bytes; give another budget"
@@ -202,17 +200,14 @@ def _encode_to_psnr(settings: _Settings, psnr: float) -> bytes:
 def _attempt(settings: _Settings, budget: int, psnr: float) -> tuple[Candidate | None, float]:
     """The smallest file of at least `psnr` dB from a network made for `budget`, and its best."""
     header = _header(settings, budget)
-    clock = Clock(_work(settings.effort), settings.report, budget)
+    clock = Clock(_work(settings.effort, header), settings.report, budget)
     # The budget of an attempt is the network's; a profile comes on top of it.
     control = _prepare(settings, header, budget + len(settings.icc), clock)
-    found = control.reaching(psnr)
+    found = control.reaching(psnr, budget + len(settings.icc))
+    reached = -math.inf if found is None else _decoded_psnr(found.data, settings)
+    clock.advance(_work(settings.effort, header), "done")
     # The promise is about the decoder's pixels, not the encoder's estimate of them.
-    octaves = 0.0 if found is None else found.octaves
-    while found is not None and _decoded_psnr(found.data, settings) < psnr:
-        octaves -= 1 / 16
-        found = control.candidate(octaves) if octaves > -8 else None
-    clock.advance(_work(settings.effort), "done")
-    return found, control.best.psnr
+    return (found if reached >= psnr else None), max(reached, control.best_psnr)
 
 
 def _decoded_psnr(data: bytes, settings: _Settings) -> float:
@@ -222,31 +217,18 @@ def _decoded_psnr(data: bytes, settings: _Settings) -> float:
 
 
 def _prepare(settings: _Settings, header: Header, budget: int, clock: Clock) -> RateControl:
-    """Fit the picture, then train coefficients and quantizers for the budget."""
+    """Fit the picture; what is left is to make files of the fit."""
     effort = settings.effort
     problem = Problem(settings.raster, header, settings.device)
-    overhead = _overhead(header) + len(settings.icc)
-    bits_target = max(8.0, 8 * (BUDGET_AIM * budget - overhead))
-
     alphas = fit(problem, effort.fit_steps, clock)
-    groups = curvature(problem, alphas, effort.curvature_pixels)
-    clock.advance(_CURVATURE_WORK * effort.fit_steps, "curvature")
-
-    l2 = L2(problem, alphas, groups, start_quantizer(alphas, groups, bits_target))
-    l2.train(effort.l2_steps, bits_target, overhead, clock)
-    alphas = [alpha.detach() for alpha in l2.alphas]
-    groups = curvature(problem, alphas, effort.curvature_pixels)
-    clock.advance(_CURVATURE_WORK * effort.fit_steps, "round")
+    rounding = Rounding(effort.refit_steps, effort.curvature_pixels)
     withheld = 1 if budget >= PREVIEW_BYTES else 0
-    return RateControl(problem, alphas, groups, l2.quantizer(), settings.icc, withheld)
+    return RateControl(problem, alphas, rounding, clock, settings.icc, withheld)
 
 
-_CURVATURE_WORK = 0.25
-
-
-def _work(effort: Effort) -> float:
+def _work(effort: Effort, header: Header) -> float:
     """All work of an attempt, in steps of the fit."""
-    return (1 + 3 * _CURVATURE_WORK) * effort.fit_steps + 2 * effort.l2_steps
+    return effort.fit_steps + (len(header.coefficients) - 1) * effort.refit_steps
 
 
 def _overhead(header: Header) -> int:
@@ -285,7 +267,7 @@ def _header(settings: _Settings, budget: int) -> Header:
             low, high = (
                 (middle, high) if fits(shaped(widths[middle - 1], depth)) else (low, middle - 1)
             )
-        if low >= 4 * depth or (low and depth == 1):
+        if low >= LEAST_WIDTH * depth or (low and depth == 1):
             return shaped(widths[low - 1], depth)
     least = _overhead(shaped(1, 1)) + 16
     raise TargetError(f"{max(0, budget)} bytes are too few for this picture; give at least {least}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,10 +17,12 @@ from inrcodec.container.header import Header
 from inrcodec.image import Raster, to_unit
 from inrcodec.inr.coordinates import grid
 from inrcodec.inr.family import grow
+from inrcodec.kernels.siren import SirenStep
 from inrcodec.pranc.layout import kronecker_ranks
 
 BATCH = 16384
-"""Pixels of a training step on a CPU: smaller ones are noisier, larger ones slower (kodim15)."""
+"""Pixels of a training step on a CPU: after equal time, half or twice as many are 0.7 dB behind
+(kodim15, 768x512, 20 s)."""
 
 GPU_BATCH = 1 << 18
 """Pixels of a training step on a GPU, where most pictures then take part whole."""
@@ -40,7 +43,11 @@ class Problem:
         self.precision = training_precision(device)
         batch = GPU_BATCH if device == "cuda" else BATCH
         self.batch = min(batch, len(self.targets))
-        self._sampler = torch.Generator().manual_seed(header.seed)
+        self._rng = np.random.default_rng(header.seed)
+        self._step = None if device == "cuda" else SirenStep(header.network, self.precision)
+        if self._step is not None:
+            self._xy = self.coordinates.T.contiguous().numpy()
+            self._samples = self.targets.T.contiguous().numpy()
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -55,15 +62,40 @@ class Problem:
             return kronecker_ranks(block.rows, block.cols, self.header.compaction)
         return block.basis.k, 1
 
-    def sample(self) -> Tensor | slice:
-        """The pixels of one training step, drawn from the seed; all where they fit."""
+    def sample(self) -> Tensor:
+        """The pixels of one training step: one from each cell of a grid, or all where they fit.
+
+        Cells leave less to chance than draws from the whole picture: 0.16 dB after 1,000 steps
+        (kodim15, 768x512).
+        """
         if self.batch == len(self.targets):
-            return slice(None)
-        drawn = torch.randint(len(self.targets), (self.batch,), generator=self._sampler)
-        return drawn.to(self.device)
+            return torch.arange(self.batch, device=self.device)
+        height, width = self.header.height, self.header.width
+        rows = min(height, max(1, round(math.sqrt(self.batch * height / width))))
+        cols = min(width, self.batch // rows)
+        y, x = self._rng.random((2, rows, cols), np.float32)
+        y = (np.arange(rows)[:, None] + y) * (height / rows)
+        x = (np.arange(cols) + x) * (width / cols)
+        # A float just below a cell's end may round up to it.
+        y, x = np.minimum(y.astype(np.int64), height - 1), np.minimum(x.astype(np.int64), width - 1)
+        return torch.from_numpy((y * width + x).ravel()).to(self.device)
+
+    def gradient(self, alphas: Sequence[Tensor], pixels: Tensor) -> tuple[float, list[Tensor]]:
+        """The `loss` of some pixels and its gradient by each layer's coefficients (k,)."""
+        if self._step is None:
+            leaves = [alpha.detach().requires_grad_() for alpha in alphas]
+            loss = self.loss(leaves, pixels)
+            return loss.item(), list(torch.autograd.grad(loss, leaves))
+        with torch.no_grad():
+            matrices = self.pranc.matrices(alphas)
+            error, gradients = self._step(matrices, self._xy, self._samples, pixels.numpy())
+            return error, [
+                block.basis.project((block.scale * gradient).flatten())
+                for block, gradient in zip(self.pranc.blocks, gradients, strict=True)
+            ]
 
     def loss(self, alphas: Sequence[Tensor], pixels: Tensor | slice) -> Tensor:
-        """Mean squared error of the samples, in [-1, 1], over some pixels."""
+        """Mean squared error of the samples, in [-1, 1], over some pixels; differentiable."""
         matrices = self.pranc.matrices(alphas)
         output = self.network.evaluate(matrices, self.coordinates[pixels], self.precision)
         return (output - self.targets[pixels]).square().mean()
@@ -84,14 +116,21 @@ class Problem:
         return 10 * math.log10(self.peak**2 / mse) if mse else math.inf
 
     @torch.no_grad()
-    def jacobian(self, alphas: Sequence[Tensor], pixels: Tensor) -> list[Tensor]:
-        """Derivatives of the outputs at some pixels by α, (outputs, k) a layer."""
+    def derivatives(
+        self, alphas: Sequence[Tensor], pixels: Tensor, weights: Tensor, layers: Sequence[int]
+    ) -> list[Tensor]:
+        """Derivatives (N, k) of outputs at N pixels by the coefficients of some layers.
+
+        `weights` (N, C) say how much of each channel is in a pixel's one output.
+        """
         matrices = self.pranc.matrices(alphas)
-        by_layer = self.network.jacobian(matrices, self.coordinates[pixels])
-        return [
-            block.basis.project((rows * block.scale.expand(block.rows, -1).flatten()).T).T
-            for block, rows in zip(self.pranc.blocks, by_layer, strict=True)
-        ]
+        passed = self.network.backpropagate(matrices, self.coordinates[pixels], weights)
+        derivatives = []
+        for layer in layers:
+            block, (inputs, gradients) = self.pranc.blocks[layer], passed[layer]
+            rows = gradients[:, :, None] * (inputs * block.scale)[:, None, :]
+            derivatives.append(block.basis.project(rows.flatten(1).T).T)
+        return derivatives
 
 
 def training_precision(device: str) -> torch.dtype:

@@ -10,23 +10,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Effort:
-    """Steps of the fit and of quantization-aware training, and pixels that show the curvature."""
+    """Steps of the fit and of each layer's refit, and pixels that show the curvature."""
 
     fit_steps: int
-    l2_steps: int
+    refit_steps: int
     curvature_pixels: int
 
 
 EFFORTS = {
-    1: Effort(250, 80, 4096),
-    2: Effort(800, 160, 8192),
-    3: Effort(1600, 320, 12288),
-    4: Effort(3200, 600, 12288),
-    5: Effort(6000, 1000, 16384),
-    6: Effort(11000, 1800, 16384),
-    7: Effort(20000, 3000, 24576),
-    8: Effort(36000, 5000, 24576),
-    9: Effort(65000, 9000, 32768),
+    1: Effort(250, 15, 4096),
+    2: Effort(500, 40, 4096),
+    3: Effort(1000, 100, 6144),
+    4: Effort(2000, 200, 8192),
+    5: Effort(4000, 400, 8192),
+    6: Effort(8000, 700, 8192),
+    7: Effort(16000, 1200, 12288),
+    8: Effort(32000, 2000, 12288),
+    9: Effort(64000, 3500, 16384),
 }
 """Each level takes about twice as long as the one before; 3 is made for two CPU cores."""
 

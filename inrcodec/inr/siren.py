@@ -81,10 +81,13 @@ class SirenNetwork(nn.Module):
         last = matrices[-1].to(h.dtype)
         return linear(h, last[:, :-1], last[:, -1]).float()
 
-    def jacobian(self, matrices: Sequence[Tensor], coordinates: Tensor) -> list[Tensor]:
-        """Derivatives of all outputs by each layer's matrix, (C · N, rows · cols) a layer.
+    def backpropagate(
+        self, matrices: Sequence[Tensor], coordinates: Tensor, weights: Tensor
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Each layer's inputs (N, cols) and the gradients (N, rows) that reach its output.
 
-        Rows are ordered channel by channel. Exact back-propagation, one channel at a time.
+        The gradients are those of each pixel's sum of channels with `weights` (N, C). Its
+        derivative by a layer's matrix is the outer product of the two.
         """
         ones = coordinates.new_ones(len(coordinates), 1)
         inputs, slopes = [torch.cat([coordinates, ones], 1)], []
@@ -93,16 +96,10 @@ class SirenNetwork(nn.Module):
             z = omega * (inputs[-1] @ matrix.T)
             slopes.append(omega * torch.cos(z))
             inputs.append(torch.cat([torch.sin(z), ones], 1))
-        rows: list[list[Tensor]] = [[] for _ in matrices]
-        for channel in range(self.architecture.channels):
-            g = coordinates.new_zeros(len(coordinates), self.architecture.channels)
-            g[:, channel] = 1
-            for index in range(len(matrices) - 1, -1, -1):
-                if index < len(matrices) - 1:
-                    g = g * slopes[index]
-                rows[index].append((g[:, :, None] * inputs[index][:, None, :]).flatten(1))
-                g = g @ matrices[index][:, :-1]
-        return [torch.cat(parts) for parts in rows]
+        gradients = [weights]
+        for index in range(len(matrices) - 1, 0, -1):
+            gradients.append(gradients[-1] @ matrices[index][:, :-1] * slopes[index - 1])
+        return list(zip(inputs, reversed(gradients), strict=True))
 
     def _omega(self, index: int) -> float:
         first = index == 0

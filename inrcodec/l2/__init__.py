@@ -1,5 +1,4 @@
-"""L²: one weight transform for pruning and quantization, a differentiable counter, a rate budget.
+"""L²: pruning and quantization of coefficients (Shi et al. 2023), in the metric of the curvature.
 
-After Lossy and Lossless post-training compression (Shi et al. 2023). It takes any tensors and knows
-nothing of images.
+It takes any coefficients and knows nothing of images.
 """

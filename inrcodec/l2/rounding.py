@@ -17,21 +17,21 @@ BLOCK = 64
 def nearest_plane(
     values: NDArray[np.float64],
     factor: NDArray[np.float64],
-    edge: NDArray[np.float64],
-    scale: NDArray[np.float64],
+    edge: float,
+    scale: float,
     largest: int,
 ) -> NDArray[np.int32]:
     """Symbols (k,) of coefficients (k,), the last rounded first.
 
-    `factor` is the lower Cholesky factor L (k, k) of the loss's curvature H = L Lᵀ; `edge` and
-    `scale` (k,) are each coefficient's transform, see `l2.transform`; magnitudes end at `largest`.
+    `factor` is the lower Cholesky factor L (k, k) of the loss's curvature H = L Lᵀ. Coefficients
+    within ±`edge` become 0, beyond it one symbol is one `scale` (the weight transform of L², Shi et
+    al. 2023); magnitudes end at `largest`.
 
     >>> values = np.array([0.4, 0.4])
-    >>> half, one = np.full(2, 0.5), np.ones(2)
-    >>> nearest_plane(values, np.eye(2), half, one, 9)
+    >>> nearest_plane(values, np.eye(2), edge=0.5, scale=1.0, largest=9)
     array([0, 0], dtype=int32)
     >>> tied = np.linalg.cholesky(np.array([[1.0, 0.9], [0.9, 1.0]]))
-    >>> nearest_plane(values, tied, half, one, 9)
+    >>> nearest_plane(values, tied, edge=0.5, scale=1.0, largest=9)
     array([1, 0], dtype=int32)
     """
     k = len(values)
@@ -49,10 +49,10 @@ def nearest_plane(
             at = start + i
             value = values[at] - answer[i] - inner[i, i + 1 :] @ block_error[i + 1 :]
             size = abs(value)
-            if size > edge[at]:
-                m = min(largest, int(1 + (size - edge[at]) / scale[at]))
+            if size > edge:
+                m = min(largest, int(1 + (size - edge) / scale))
                 symbols[at] = m if value > 0 else -m
-                quantized = np.copysign(edge[at] + (m - 0.5) * scale[at], value)
+                quantized = np.copysign(edge + (m - 0.5) * scale, value)
             else:
                 quantized = 0.0
             # The error is against where it was to begin with, the others' answers included.

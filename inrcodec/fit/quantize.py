@@ -1,0 +1,296 @@
+"""From a fit to a file of the wanted size: layers are rounded in turn, and the rest refitted.
+
+A layer is rounded in the metric of its curvature, so that its coefficients answer each other's
+errors (`l2.rounding`). Then it stays as it is, and the layers above it are trained on: they learn
+to live with what rounding left. So each layer's step is chosen when the bits that all before it
+took are known, and the last two make the file end at its budget.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inrcodec.container.prc import Layer, write
+from inrcodec.entropy.model import LIMIT_MAGNITUDE, Symbols, fit_model
+from inrcodec.fit.curvature import Group, curvature, sensitivity
+from inrcodec.fit.problem import Problem
+from inrcodec.fit.schedule import Clock, cosine
+from inrcodec.fit.soap import Soap
+from inrcodec.fit.train import psnr_of
+from inrcodec.kernels.siren import one_thread
+from inrcodec.l2.rounding import nearest_plane
+
+REFIT_RATE = 0.02
+"""Peak learning rate of each refit, in initial standard deviations per step: a tenth of the fit's.
+Half of it is 0.09 dB worse on kodim15 and the same on kodim05, a quarter worse on both."""
+
+STEP_ZERO = 192
+STEPS_PER_OCTAVE = 8
+EDGE = 32
+"""The file's codes: step 2^((code - 192)/8), edge in 1/64 steps (docs/format.md). An edge of half a
+step is no dead zone: a wider one brought nothing (variation `dead-zone`)."""
+
+LARGEST_CODE = 255
+
+FINER = 8
+"""Most codes by which the output layer is finer than planned, where bytes are left for it."""
+
+
+CLOSE = 0.1
+"""Decibels above a wanted PSNR that are as good as it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A complete file, and what it gives."""
+
+    data: bytes
+    psnr: float
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """How rounding goes: SOAP steps after each layer, and pixels that show the curvature."""
+
+    refit_steps: int
+    curvature_pixels: int
+
+
+@dataclass(eq=False)
+class RateControl:
+    """Makes files of one fit, of any size.
+
+    `sizes` are those of all files made so far, bytes, fitting or not; `best_psnr` is the highest.
+    """
+
+    problem: Problem
+    alphas: Sequence[Tensor]
+    rounding: Rounding
+    clock: Clock
+    icc: bytes = b""
+    withheld: int = 0
+    sizes: list[int] = field(default_factory=list)
+    best_psnr: float = -math.inf
+
+    def __post_init__(self) -> None:
+        """Learn how much the picture feels each layer."""
+        layers = range(len(self.alphas))
+        self._groups = curvature(self.problem, self.alphas, self.rounding.curvature_pixels, layers)
+        mean = np.array([sensitivity(groups).mean() for groups in self._groups])
+        # With steps like these, distortion rises with the rate in all layers alike.
+        self._balance = -STEPS_PER_OCTAVE / 2 * np.log2(mean) + STEP_ZERO
+        empty = [Layer(fit_model(zeros, 0, EDGE), zeros) for zeros in map(_zeros, self.alphas)]
+        self._overhead = len(self._file(empty))
+
+    def within(self, budget: int, least: float) -> Candidate | None:
+        """A file of at most `budget` bytes that uses at least the share `least` of them.
+
+        None if there is none.
+        """
+        alphas = [alpha.clone() for alpha in self.alphas]
+        layers: list[Layer] = []
+        bits = 8.0 * (budget - self._overhead)
+        for index in range(len(alphas) - 2):
+            code = self._plan(alphas, index, bits)[0]
+            layers.append(self._round(alphas, index, code, self._metric(alphas, index)))
+            bits -= layers[-1].bits
+            self._refit(alphas, layers)
+        return self._end(alphas, layers, budget, least, self._plan(alphas, len(layers), bits))
+
+    def _end(
+        self,
+        alphas: list[Tensor],
+        layers: list[Layer],
+        budget: int,
+        least: float,
+        plan: Sequence[int],
+    ) -> Candidate | None:
+        """The last two layers, which take the bytes that are left."""
+        index = len(layers)
+        metric, plain = self._metric(alphas, index), self._groups[index + 1]
+
+        def trial(code: int) -> int:
+            layer = self._round(alphas, index, code, metric)
+            shift = code - plan[0]
+            output = self._round(alphas, index + 1, _limited(plan[1] + shift), plain)
+            return len(self._file([*layers, layer, output])) - budget
+
+        code = _least_code(trial, plan[0], self._finest(alphas[index]), len(alphas[index]))
+        for coarser in range(4):
+            if code is None or code + coarser > LARGEST_CODE:
+                return None
+            moved, all_ = list(alphas), list(layers)
+            all_.append(self._round(moved, index, code + coarser, metric))
+            self._refit(moved, all_)
+            found = self._output(moved, all_, budget, plan[1] + code + coarser - plan[0])
+            if found is not None:
+                return found if len(found.data) >= least * budget else None
+        return None
+
+    def _output(
+        self, alphas: list[Tensor], layers: list[Layer], budget: int, planned: int
+    ) -> Candidate | None:
+        """The file of the finest output layer that fits, but not far finer than planned."""
+        index = len(layers)
+        metric = self._metric(alphas, index)
+
+        def file(code: int) -> bytes:
+            return self._file([*layers, self._round(alphas, index, code, metric)])
+
+        finest = max(self._finest(alphas[index]), planned - FINER)
+        code = _least_code(
+            lambda code: len(file(code)) - budget, planned, finest, len(alphas[index])
+        )
+        if code is None:
+            return None
+        layers = [*layers, self._round(alphas, index, code, metric)]
+        values = [
+            torch.from_numpy(layer.values).to(self.problem.device, torch.float32)
+            for layer in layers
+        ]
+        psnr = self.problem.psnr(values)
+        self.best_psnr = max(self.best_psnr, psnr)
+        return Candidate(self._file(layers), psnr)
+
+    def reaching(self, psnr: float, budget: int) -> Candidate | None:
+        """The smallest file found whose picture has at least `psnr` dB, or None.
+
+        The search starts at `budget` bytes.
+        """
+        k = sum(len(alpha) for alpha in self.alphas)
+        low, high = float(self._overhead), math.inf
+        best: Candidate | None = None
+        for _ in range(6):
+            found = self.within(budget, 0.0)
+            if found is None:
+                low = max(low, budget)
+            elif found.psnr >= psnr:
+                high = len(found.data)
+                best = found
+                if found.psnr < psnr + CLOSE:
+                    break
+            else:
+                low = max(low, len(found.data))
+                if len(found.data) < 0.9 * budget or found.psnr > self._ceiling - CLOSE:
+                    # Finer steps have nothing left to give.
+                    break
+            # Six decibels a bit, where rounding is what limits the picture.
+            missing = 0.0 if found is None else psnr + CLOSE / 2 - found.psnr
+            budget = round(budget + missing / 6 * k / 8)
+            if not low < budget < high:
+                budget = round((low + high) / 2 if math.isfinite(high) else 1.25 * low)
+            if high - low < 0.01 * high:
+                break
+        return best
+
+    @cached_property
+    def _ceiling(self) -> float:
+        """PSNR of the unrounded fit, dB."""
+        return self.problem.psnr(self.alphas)
+
+    def _metric(self, alphas: Sequence[Tensor], index: int) -> list[Group]:
+        if index == 0:
+            return self._groups[0]
+        return curvature(self.problem, alphas, self.rounding.curvature_pixels, [index])[0]
+
+    def _plan(self, alphas: Sequence[Tensor], first: int, bits: float) -> list[int]:
+        """Step codes of the layers from `first` on that together cost about `bits`."""
+        low, high = -1024.0, 1024.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            rate = sum(
+                gaussian_bits(alpha, 2 ** ((balance + middle - STEP_ZERO) / STEPS_PER_OCTAVE))
+                for alpha, balance in zip(alphas[first:], self._balance[first:], strict=True)
+            )
+            low, high = (middle, high) if rate > bits else (low, middle)
+        codes = np.round(self._balance[first:] + high)
+        return [
+            max(self._finest(alpha), _limited(int(code)))
+            for alpha, code in zip(alphas[first:], codes, strict=True)
+        ]
+
+    def _round(
+        self, alphas: Sequence[Tensor], index: int, code: int, groups: Sequence[Group]
+    ) -> Layer:
+        step = 2.0 ** ((code - STEP_ZERO) / STEPS_PER_OCTAVE)
+        values = alphas[index].double().cpu().numpy()
+        symbols = [
+            nearest_plane(
+                values[group.start : group.stop],
+                group.factor,
+                EDGE / 64 * step,
+                step,
+                LIMIT_MAGNITUDE,
+            )
+            for group in groups
+        ]
+        joined = np.concatenate(symbols)
+        return Layer(fit_model(joined, code, EDGE), joined)
+
+    @one_thread()
+    def _refit(self, alphas: list[Tensor], layers: Sequence[Layer]) -> None:
+        """Set the last of `layers` to its rounded values, and train those that follow it."""
+        problem, first = self.problem, len(layers)
+        rounded = torch.from_numpy(layers[-1].values)
+        alphas[first - 1] = rounded.to(problem.device, torch.float32)
+        free = [alpha.clone().requires_grad_() for alpha in alphas[first:]]
+        soap = Soap(free, problem.shapes[first:])
+        steps = self.rounding.refit_steps
+        for step in range(steps):
+            alphas[first:] = [alpha.detach() for alpha in free]
+            loss, gradients = problem.gradient(alphas, problem.sample())
+            for alpha, gradient in zip(free, gradients[first:], strict=True):
+                alpha.grad = gradient
+            soap.step(REFIT_RATE * cosine(step, steps))
+            self.clock.advance(1, "quantize", psnr_of(loss))
+        alphas[first:] = [alpha.detach() for alpha in free]
+
+    def _file(self, layers: Sequence[Layer]) -> bytes:
+        data = write(self.problem.header, layers, self.withheld, self.icc)
+        self.sizes.append(len(data))
+        return data
+
+    def _finest(self, alpha: Tensor) -> int:
+        """The least step code: the largest coefficient must still have a symbol."""
+        # An eighth more leaves room for what rounding shifts from one coefficient to another.
+        step = 1.125 * max(float(alpha.abs().max()), 1e-9) / LIMIT_MAGNITUDE
+        return _limited(round(STEPS_PER_OCTAVE * math.log2(step)) + STEP_ZERO + 1)
+
+
+def gaussian_bits(alpha: Tensor, step: float) -> float:
+    """Bits of Gaussian coefficients (k,) at a step: the rate of a channel with that much noise.
+
+    It tends to 0 for coarse steps and to h - log2(step) for fine ones.
+
+    >>> round(gaussian_bits(torch.tensor([1.0, -1.0]), 0.125), 2)
+    10.09
+    """
+    variance = alpha.double().square().mean().item()
+    return len(alpha) * 0.5 * math.log2(1 + 2 * math.pi * math.e * variance / step**2)
+
+
+def _least_code(excess: Callable[[int], int], start: int, finest: int, k: int) -> int | None:
+    """The finest step code whose `excess` bytes are at most 0, or None; k coefficients have it."""
+    low, high, code = finest - 1, LARGEST_CODE + 1, max(finest, start)
+    while high - low > 1:
+        bytes_over = excess(code)
+        low, high = (code, high) if bytes_over > 0 else (low, code)
+        # A coefficient costs one bit less where its step is twice as large.
+        move = math.ceil(8 * bytes_over / k * STEPS_PER_OCTAVE)
+        code = min(high - 1, max(low + 1, code + move))
+    return high if high <= LARGEST_CODE else None
+
+
+def _limited(code: int) -> int:
+    return min(LARGEST_CODE, max(0, code))
+
+
+def _zeros(alpha: Tensor) -> Symbols:
+    return np.zeros(len(alpha), np.int32)
