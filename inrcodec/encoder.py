@@ -33,7 +33,7 @@ OMEGA_HIDDEN = 20.0
 DEPTH = 8
 """Sine layers, where that leaves them wide enough: many narrow ones make more of the same bytes."""
 
-LEAST_WIDTH = 4
+LEAST_WIDTH = 3
 """Units of a layer for each sine layer; a narrower network has fewer layers."""
 
 BITS_PER_COEFFICIENT = 5.0

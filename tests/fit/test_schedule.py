@@ -14,7 +14,7 @@ def test_every_effort_does_more_than_the_one_before():
     efforts = [EFFORTS[level] for level in range(1, 10)]
     for low, high in pairwise(efforts):
         assert low.fit_steps < high.fit_steps
-        assert low.l2_steps < high.l2_steps
+        assert low.refit_steps < high.refit_steps
         assert low.curvature_pixels <= high.curvature_pixels
 
 

@@ -47,16 +47,15 @@ def test_the_module_with_loaded_parameters_is_the_same_function(shape, basis):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_jacobian_is_autograds(shape):
+def test_inputs_and_gradients_of_a_layer_make_its_derivatives(shape):
     network, pranc, alphas, xy = drawn(*shape)
     matrices = pranc.matrices(alphas)
-    by_layer = network.jacobian(matrices, xy[:9])
-    expected = jacobian(lambda *m: network.evaluate(m, xy[:9]), tuple(matrices))
-    for rows, matrix, reference in zip(by_layer, matrices, expected, strict=True):
-        assert rows.shape == (9 * shape[0], matrix.numel())
-        # Channel by channel, where autograd's outputs are pixel by pixel.
-        reference = reference.transpose(0, 1).reshape(9 * shape[0], -1)
-        torch.testing.assert_close(rows, reference, rtol=1e-4, atol=1e-4)
+    weights = torch.randn(9, shape[0], generator=torch.Generator().manual_seed(1))
+    passed = network.backpropagate(matrices, xy[:9], weights)
+    expected = jacobian(lambda *m: (network.evaluate(m, xy[:9]) * weights).sum(1), tuple(matrices))
+    for (inputs, gradients), reference in zip(passed, expected, strict=True):
+        products = gradients[:, :, None] * inputs[:, None, :]
+        torch.testing.assert_close(products, reference, rtol=1e-4, atol=1e-4)
 
 
 def test_evaluation_is_differentiable_in_the_parameters():
