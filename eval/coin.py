@@ -156,5 +156,5 @@ def _fit(problem: Problem, steps: int, clock: Clock) -> list[Tensor]:
         loss.backward()
         adam.param_groups[0]["lr"] = peak * cosine(step, steps)
         adam.step()
-        clock.advance(1, "fit", psnr_of(loss))
+        clock.advance(1, "fit", psnr_of(loss.item()))
     return [matrix.detach() for matrix in matrices]

@@ -17,11 +17,12 @@ from PIL import Image
 from eval.record import Row
 from inrcodec import container, encoder
 from inrcodec.decoder import decode
+from inrcodec.fit import quantize
 from inrcodec.fit.problem import Problem
-from inrcodec.fit.rate import RateControl
+from inrcodec.fit.quantize import RateControl
 from inrcodec.fit.soap import Soap
-from inrcodec.fit.train import L2
 from inrcodec.image import Raster, from_pillow
+from inrcodec.kernels.siren import one_thread
 
 STEPS = 20
 """Steps of one timing: two refreshes of SOAP's eigenbases are among them."""
@@ -89,23 +90,25 @@ class Timings:
         )
 
     def fit_step(self) -> Row:
-        """Milliseconds of a step of the fit by the precision of the hidden layers."""
-        precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-        return self._compare(
-            {name: self._fitting(precision) for name, precision in precisions.items()}, STEPS
-        )
+        """Milliseconds of loss and gradient: autograd with PyTorch's threads, and the kernel."""
+        return self._compare({"autograd": self._by_autograd(), "kernel": self._by_kernel()}, STEPS)
 
-    def _fitting(self, precision: torch.dtype) -> Callable[[], None]:
+    def _by_autograd(self) -> Callable[[], None]:
         problem, alphas = self._problem()
-        problem.precision = precision
-        soap = Soap(alphas, problem.shapes)
 
         def steps() -> None:
             for _ in range(STEPS):
-                for alpha in alphas:
-                    alpha.grad = None
-                problem.loss(alphas, problem.sample()).backward()
-                soap.step(RATE)
+                torch.autograd.grad(problem.loss(alphas, problem.sample()), alphas)
+
+        return steps
+
+    def _by_kernel(self) -> Callable[[], None]:
+        problem, alphas = self._problem()
+
+        @one_thread()
+        def steps() -> None:
+            for _ in range(STEPS):
+                problem.gradient(alphas, problem.sample())
 
         return steps
 
@@ -156,9 +159,8 @@ def _phases() -> Iterator[dict[str, float]]:
     seconds: dict[str, float] = {}
     calls = [
         ("fit", encoder, "fit"),
-        ("curvature", encoder, "curvature"),
-        ("quantize", L2, "train"),
-        ("round and code", RateControl, "within"),
+        ("curvature", quantize, "curvature"),
+        ("refit", RateControl, "_refit"),
     ]
     with ExitStack() as stack:
         for phase, owner, name in calls:

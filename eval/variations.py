@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from inrcodec import encoder
-from inrcodec.fit import curvature, schedule, train
-from inrcodec.fit.curvature import Group
+from inrcodec.fit import curvature, quantize, schedule, train
 from inrcodec.fit.problem import Problem
-from inrcodec.fit.train import L2, Quantizer
+from inrcodec.fit.quantize import RateControl
 from inrcodec.inr import siren
 
 
@@ -24,36 +23,48 @@ def _plain(matrix: np.ndarray) -> np.ndarray:
     return np.diag(np.sqrt(matrix.diagonal()))
 
 
-class _WithoutPruning(L2):
-    """The zero bin is as wide as every other."""
+class _OneStep(RateControl):
+    """All layers share one step."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        with torch.no_grad():
-            self.log_ratio.fill_(np.log(0.5))
-        self.log_ratio.requires_grad_(False)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._balance = np.full(len(self.alphas), self._balance.mean())
 
 
-class _OneStep(L2):
-    """All layers share one step, which is trained."""
+class _UnboundPixels(Problem):
+    """Pixels of a step are drawn from the whole picture, each apart from the others."""
+
+    def sample(self) -> Tensor:
+        drawn = self._rng.integers(0, len(self.targets), self.batch)
+        return torch.from_numpy(drawn).to(self.device)
+
+
+class _Adam:
+    """PyTorch's Adam in the place of `Soap`, at a quarter of the rate, which would be too high."""
 
     def __init__(
         self,
-        problem: Problem,
-        alphas: Sequence[Tensor],
-        groups: Sequence[Group],
-        quantizer: Quantizer,
+        vectors: Sequence[Tensor],
+        shapes: Sequence[tuple[int, int]],
+        rates: Sequence[float],
     ) -> None:
-        sizes = torch.tensor([float(len(alpha)) for alpha in alphas])
-        # Where steps are fine, the rate depends on their weighted geometric mean alone.
-        common = (quantizer.scale.log() * sizes).sum().div(sizes.sum()).exp()
-        scale = common.expand(len(sizes)).clone()
-        super().__init__(problem, alphas, groups, Quantizer(scale / 2, scale))
-        self.log_scale.register_hook(lambda gradient: gradient.mean().expand_as(gradient))
+        self._adam = torch.optim.Adam(vectors)
+
+    def step(self, rate: float) -> None:
+        self._adam.param_groups[0]["lr"] = rate / 4
+        self._adam.step()
 
 
-def _without_l2() -> dict[int, schedule.Effort]:
-    return {level: replace(effort, l2_steps=0) for level, effort in schedule.EFFORTS.items()}
+def _without_refits() -> dict[int, schedule.Effort]:
+    """The steps of the refits go to the fit."""
+    return {
+        level: replace(
+            effort,
+            fit_steps=effort.fit_steps + encoder.DEPTH * effort.refit_steps,
+            refit_steps=0,
+        )
+        for level, effort in schedule.EFFORTS.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -80,27 +91,28 @@ class Variation:
 
 
 PARTS = {
-    "no-pruning": Variation("no dead zone", encoder, "L2", _WithoutPruning),
-    "one-step": Variation("one step for all layers", encoder, "L2", _OneStep),
-    "no-rate-term": Variation("no rate term", train, "BUDGET_WEIGHT", 0.0),
-    "post-training": Variation("no L² training: rounding only", encoder, "EFFORTS", _without_l2()),
-    "no-compensation": Variation("independent noise and rounding", curvature, "factorize", _plain),
+    "dead-zone": Variation("a dead zone 1.4 steps wide", quantize, "EDGE", 45),
+    "one-step": Variation("one step for all layers", encoder, "RateControl", _OneStep),
+    "no-refit": Variation("no refits, a longer fit", encoder, "EFFORTS", _without_refits()),
+    "no-compensation": Variation("independent rounding", curvature, "factorize", _plain),
+    "depth-5": Variation("5 sine layers", encoder, "DEPTH", 5),
+    "unbound-pixels": Variation("pixels in no grid", encoder, "Problem", _UnboundPixels),
+    "adam": Variation("Adam in place of SOAP, in the fit", train, "Soap", _Adam),
 }
-"""L² with one of its parts switched off."""
+"""What the codec is made of, with one part changed or switched off."""
 
 DEFAULTS = {
-    "depth-4": Variation("4 sine layers", encoder, "DEPTH", 4),
     "depth-6": Variation("6 sine layers", encoder, "DEPTH", 6),
+    "depth-10": Variation("10 sine layers", encoder, "DEPTH", 10),
     "bits-4.5": Variation("4.5 bits a coefficient", encoder, "BITS_PER_COEFFICIENT", 4.5),
     "bits-5.5": Variation("5.5 bits a coefficient", encoder, "BITS_PER_COEFFICIENT", 5.5),
     "omega-first-20": Variation("first ω 20", encoder, "OMEGA_FIRST", 20.0),
     "omega-first-45": Variation("first ω 45", encoder, "OMEGA_FIRST", 45.0),
     "omega-hidden-30": Variation("hidden ω 30", encoder, "OMEGA_HIDDEN", 30.0),
     "bias-scale-1": Variation("bias scale 1", siren, "BIAS_SCALE", 1.0),
-    "bias-scale-12": Variation("bias scale 12", siren, "BIAS_SCALE", 12.0),
     "damping-tenfold": Variation("damping tenfold", curvature, "DAMPING", curvature.DAMPING * 10),
     "fit-rate-0.1": Variation("fit rate 0.1", train, "FIT_RATE", 0.1),
-    "l2-rate-double": Variation("L² rate double", train, "L2_RATE", train.L2_RATE * 2),
+    "refit-rate-0.005": Variation("refit rate 0.005", quantize, "REFIT_RATE", 0.005),
 }
 """A default that is another."""
 

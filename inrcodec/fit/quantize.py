@@ -241,7 +241,7 @@ class RateControl:
         rounded = torch.from_numpy(layers[-1].values)
         alphas[first - 1] = rounded.to(problem.device, torch.float32)
         free = [alpha.clone().requires_grad_() for alpha in alphas[first:]]
-        soap = Soap(free, problem.shapes[first:])
+        soap = Soap(free, problem.shapes[first:], problem.rates[first:])
         steps = self.rounding.refit_steps
         for step in range(steps):
             alphas[first:] = [alpha.detach() for alpha in free]

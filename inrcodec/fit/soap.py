@@ -52,10 +52,19 @@ class Soap:
     True
     """
 
-    def __init__(self, vectors: Sequence[Tensor], shapes: Sequence[tuple[int, int]]) -> None:
-        """`shapes` gives the rows and columns of each vector's matrix."""
+    def __init__(
+        self,
+        vectors: Sequence[Tensor],
+        shapes: Sequence[tuple[int, int]],
+        rates: Sequence[float] | None = None,
+    ) -> None:
+        """`shapes` gives the rows and columns of each vector's matrix, `rates` factors of its rate.
+
+        All factors are 1 if none are given.
+        """
         self.vectors = list(vectors)
         self.shapes = list(shapes)
+        self.rates = [1.0] * len(self.vectors) if rates is None else list(rates)
         self._steps = 0
         self._sides: list[tuple[_Side | None, _Side | None]] = []
         self._first = [vector.new_zeros(shape) for vector, shape in self._pairs()]
@@ -80,7 +89,8 @@ class Soap:
             second = self._second[index].mul_(BETA).addcmul_(rotated, rotated, value=1 - BETA)
             scale = (second / bias).sqrt_().add_(1e-8)
             update = _rotate(first, left, right) / scale
-            vector.view(shape).sub_(_rotate_back(update, left, right), alpha=rate / bias)
+            length = rate * self.rates[index] / bias
+            vector.view(shape).sub_(_rotate_back(update, left, right), alpha=length)
             self._update_sides(gradient, left, right)
 
     def _update_sides(self, gradient: Tensor, left: _Side | None, right: _Side | None) -> None:

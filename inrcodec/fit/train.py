@@ -30,7 +30,7 @@ def fit(problem: Problem, steps: int, clock: Clock) -> list[Tensor]:
     best point and on at half the rate.
     """
     alphas = [alpha.requires_grad_() for alpha in problem.pranc.zeros()]
-    soap = Soap(alphas, problem.shapes)
+    soap = Soap(alphas, problem.shapes, problem.rates)
     constant = float((problem.targets - problem.targets.mean(0)).square().mean())
     peak, least, total = FIT_RATE, math.inf, 0.0
     best = [alpha.detach().clone() for alpha in alphas]
@@ -49,7 +49,7 @@ def fit(problem: Problem, steps: int, clock: Clock) -> list[Tensor]:
                 # Stuck at a constant, nothing so far is worth keeping.
                 start = problem.pranc.zeros() if stuck else best
                 alphas = [alpha.clone().requires_grad_() for alpha in start]
-                soap = Soap(alphas, problem.shapes)
+                soap = Soap(alphas, problem.shapes, problem.rates)
             elif mean < least:
                 least, best = mean, [alpha.detach().clone() for alpha in alphas]
         clock.advance(1, "fit", psnr_of(loss))

@@ -70,7 +70,7 @@ def test_a_specification_configures_inrcodec() -> None:
         ("inrcodec:effort=x", "'x' for effort"),
         ("inrcodec:effort=12", "1 to 9"),
         ("inrcodec:basis=random", "identity"),
-        ("inrcodec:variation=random", "no-pruning"),
+        ("inrcodec:variation=random", "dead-zone"),
         ("coin:effort=0", "1 to 9"),
     ],
 )

@@ -43,7 +43,7 @@ def point(codec: str, image: str, psnr: float, **other: Any) -> dict[str, str]:
 REFERENCE, SPARSE, PLAIN = (
     "inrcodec:effort=1:basis=identity",
     "inrcodec:effort=1:basis=sparse:compaction=2",
-    "inrcodec:effort=1:basis=identity:variation=no-pruning",
+    "inrcodec:effort=1:basis=identity:variation=dead-zone",
 )
 POINTS = [
     point(PLAIN, "c", 26),
@@ -60,7 +60,7 @@ def test_differences_are_taken_on_the_same_images() -> None:
     # Two differences of -1 and 0.5: a deviation of 1.5/√2, an error of 1.5/2.
     assert sparse["error"] == pytest.approx(0.75)
     assert (sparse["basis"], sparse["ratio"], sparse["D"], sparse["k"]) == ("sparse", 2, 20, 10)
-    assert (plain["part"], plain["difference"]) == ("no-pruning", 1)
+    assert (plain["part"], plain["difference"]) == ("dead-zone", 1)
     assert math.isnan(plain["error"])
 
 
@@ -80,7 +80,7 @@ def test_the_report_shows_bases_and_parts(tmp_path: Path) -> None:
     page = (tmp_path / "report.md").read_text()
     (line,) = [line for line in page.splitlines() if line.startswith("| sparse")]
     assert "-0.25" in line and "2.00" in line
-    assert "| no dead zone" in page and "+1.00" in page
+    assert "| a dead zone" in page and "+1.00" in page
     assert "<table>" in (tmp_path / "report.html").read_text()
     with Image.open(tmp_path / "plots" / "kodak-2.png") as plot:
         assert min(plot.size) > 300
