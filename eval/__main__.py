@@ -130,7 +130,7 @@ def ablation(
     bpp: float,
     effort: int,
 ) -> None:
-    """Compare bases, compaction ratios and the parts of L² at equal file size."""
+    """Compare bases, compaction ratios and the parts of the codec at equal file size."""
     pictures = Set(dataset, data, reduce)
     tasks = run.tasks(pictures, _chosen(pictures, images), study.specifications(effort), [bpp])
     _measure(ctx, out, "study", tasks, jobs)

@@ -289,7 +289,7 @@ def differences(
     bars.bar_label(drawn, fmt="%+.2f", padding=3, fontsize=9)
     bars.axvline(0, color=_OWN, linewidth=1.2)
     bars.margins(x=0.18)
-    bars.set_xlabel("PSNR above L² with all its parts, dB")
+    bars.set_xlabel("PSNR above the codec with all its parts, dB")
     for axes in (curves, bars):
         axes.grid(alpha=0.3, linewidth=0.6)
         axes.tick_params(labelsize=9)

@@ -1,4 +1,4 @@
-"""The ablation: bases and compaction ratios, and L² without each of its parts, at equal file size.
+"""The ablation: bases and compaction ratios, and the codec without each part, at equal file size.
 
 Its points are ordinary ones, of inrcodec in many configurations at one rate for each data set.
 """
@@ -46,7 +46,7 @@ def write(folder: Path) -> list[Path]:
     """
     points = pd.DataFrame(read_points(folder))
     page = Page(folder)
-    page.heading(1, "What the basis costs, and what each part of L² brings")
+    page.heading(1, "What the basis costs, and what each part brings")
     page.text(
         "All files of an image have the same budget in bytes, which includes everything. The "
         "difference is the PSNR above that of the reference on the same image, inrcodec with the "
@@ -95,7 +95,7 @@ _COLUMNS = [
 def summary(points: Sequence[Row]) -> list[Row]:
     """Means of each configuration over the images that it and the reference were measured on.
 
-    The reference has the basis identity and all parts of L². Points are rows of one data set, as
+    The reference has the basis identity and all parts. Points are rows of one data set, as
     text or numbers, in any order.
 
     Raises:
@@ -139,7 +139,7 @@ def summary(points: Sequence[Row]) -> list[Row]:
 
 
 def _order(codec: Own) -> tuple[int, int, float]:
-    """All parts of L² first, then the bases as they are listed, then D/k."""
+    """All parts first, then the bases as they are listed, then D/k."""
     return list(VARIATIONS).index(codec.variation), BASES.index(codec.basis), codec.compaction
 
 

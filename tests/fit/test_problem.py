@@ -102,6 +102,20 @@ def test_coefficients_form_the_matrices_of_their_basis(photograph):
     ]
 
 
+def test_the_first_layer_of_wide_networks_moves_slowly(photograph):
+    raster = from_pillow(photograph)
+
+    def first(width):
+        header = Header(Siren(3, width, 3, 30, 30), 48, 32)
+        rate, *others = Problem(raster, header, "cpu").rates
+        assert others == [1.0] * 3
+        return rate
+
+    assert first(4) == first(module.FEW) == 1
+    assert first(module.MANY) == first(60) == pytest.approx(module.FIRST_RATE)
+    assert module.FIRST_RATE < first(20) < 1
+
+
 @pytest.mark.parametrize(("basis", "picture"), [("identity", "photograph"), ("hadamard", "grey16"),
                                                 ("kronecker", "rgba")])  # fmt: skip
 def test_the_gradient_is_that_of_the_loss(basis, picture, request):

@@ -146,3 +146,18 @@ def test_it_finds_the_minimum_of_a_square():
         x.grad = 2 * x.detach()
         soap.step(0.05 * decay(step, 200))
     assert x.detach().abs().max() < 0.02
+
+
+def test_a_rate_of_its_own_shortens_a_vectors_steps():
+    def moved(rates):
+        vectors = [torch.ones(12), torch.ones(12)]
+        soap = Soap(vectors, [(3, 4), (3, 4)], rates)
+        for step in range(5):
+            for vector in vectors:
+                vector.grad = torch.linspace(-1, 1, 12) + step
+            soap.step(0.01)
+        return [vector - 1 for vector in vectors]
+
+    plain, slow = moved(None), moved([1.0, 0.25])
+    torch.testing.assert_close(slow[0], plain[0])
+    torch.testing.assert_close(slow[1], 0.25 * plain[1], rtol=1e-3, atol=1e-6)
