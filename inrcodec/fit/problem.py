@@ -97,18 +97,24 @@ class Problem:
         y, x = np.minimum(y.astype(np.int64), height - 1), np.minimum(x.astype(np.int64), width - 1)
         return torch.from_numpy((y * width + x).ravel()).to(self.device)
 
-    def gradient(self, alphas: Sequence[Tensor], pixels: Tensor) -> tuple[float, list[Tensor]]:
-        """The `loss` of some pixels and its gradient by each layer's coefficients (k,)."""
+    def gradient(
+        self, alphas: Sequence[Tensor], pixels: Tensor, start: int = 0
+    ) -> tuple[float, list[Tensor]]:
+        """The `loss` of some pixels and its gradient by the coefficients (k,) of layers.
+
+        The layers are those from `start` on.
+        """
         if self._step is None:
-            leaves = [alpha.detach().requires_grad_() for alpha in alphas]
-            loss = self.loss(leaves, pixels)
+            fixed = [alpha.detach() for alpha in alphas[:start]]
+            leaves = [alpha.detach().requires_grad_() for alpha in alphas[start:]]
+            loss = self.loss([*fixed, *leaves], pixels)
             return loss.item(), list(torch.autograd.grad(loss, leaves))
         with torch.no_grad():
             matrices = self.pranc.matrices(alphas)
-            error, gradients = self._step(matrices, self._xy, self._samples, pixels.numpy())
+            error, gradients = self._step(matrices, self._xy, self._samples, pixels.numpy(), start)
             return error, [
                 block.basis.project((block.scale * gradient).flatten())
-                for block, gradient in zip(self.pranc.blocks, gradients, strict=True)
+                for block, gradient in zip(self.pranc.blocks[start:], gradients, strict=True)
             ]
 
     def loss(self, alphas: Sequence[Tensor], pixels: Tensor | slice) -> Tensor:

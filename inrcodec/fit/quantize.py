@@ -42,7 +42,6 @@ LARGEST_CODE = 255
 FINER = 8
 """Most codes by which the output layer is finer than planned, where bytes are left for it."""
 
-
 CLOSE = 0.1
 """Decibels above a wanted PSNR that are as good as it."""
 
@@ -245,8 +244,8 @@ class RateControl:
         steps = self.rounding.refit_steps
         for step in range(steps):
             alphas[first:] = [alpha.detach() for alpha in free]
-            loss, gradients = problem.gradient(alphas, problem.sample())
-            for alpha, gradient in zip(free, gradients[first:], strict=True):
+            loss, gradients = problem.gradient(alphas, problem.sample(), first)
+            for alpha, gradient in zip(free, gradients, strict=True):
                 alpha.grad = gradient
             soap.step(REFIT_RATE * cosine(step, steps))
             self.clock.advance(1, "quantize", psnr_of(loss))

@@ -62,9 +62,14 @@ class SirenStep:
 
     @torch.no_grad()
     def __call__(
-        self, matrices: Sequence[Tensor], xy: Samples, targets: Samples, pixels: NDArray[np.int64]
+        self,
+        matrices: Sequence[Tensor],
+        xy: Samples,
+        targets: Samples,
+        pixels: NDArray[np.int64],
+        start: int = 0,
     ) -> tuple[float, list[Tensor]]:
-        """The error over `pixels` (N,), and its gradients (rows, cols) by `matrices`.
+        """The error over `pixels` (N,), and its gradients (rows, cols) by `matrices[start:]`.
 
         `xy` (2, M) and `targets` (C, M) are all the picture's coordinates and samples; `matrices`
         are those of `SirenNetwork.evaluate`, float32 on the CPU.
@@ -78,7 +83,8 @@ class SirenStep:
         parts = np.array_split(pixels, chunks)
 
         def work(index: int) -> tuple[float, list[Tensor]]:
-            return self._chunks(thetas, lowered, back, xy, targets, parts[index::threads])
+            own = parts[index::threads]
+            return self._chunks(thetas, lowered, back, xy, targets, own, start)
 
         if threads == 1:
             results = [work(0)]
@@ -87,7 +93,7 @@ class SirenStep:
         samples = len(pixels) * self._siren.channels
         loss = sum(result[0] for result in results) / samples
         gradients = []
-        for index, omega in enumerate(self._omegas):
+        for index, omega in list(enumerate(self._omegas))[start:]:
             total = torch.stack([result[1][index] for result in results]).sum(0)
             gradients.append(total * (2 * omega / samples))
         return loss, gradients
@@ -100,8 +106,12 @@ class SirenStep:
         xy: Samples,
         targets: Samples,
         parts: list[NDArray[np.int64]],
+        start: int,
     ) -> tuple[float, list[Tensor]]:
-        """Squared error and half its gradients by the thetas, summed over parts of the pixels."""
+        """Squared error and half its gradients by the thetas, summed over parts of the pixels.
+
+        Gradients before `start` are zero.
+        """
         depth = self._siren.depth
         gradients = [torch.zeros_like(theta) for theta in thetas]
         first, last = thetas[0].numpy(), thetas[-1].numpy()
@@ -123,12 +133,16 @@ class SirenStep:
                 )
             )
             # From here on g is the gradient by the arguments of the sines of layer i.
-            for i in range(depth - 1, 0, -1):
+            for i in range(depth - 1, max(0, start - 1), -1):
                 gradients[i] += torch.mm(g, space.sine[i - 1].T)
+                if i == start:
+                    break
                 torch.mm(back[i], g, out=z)
                 g, z = z, g
                 if i > 1:
                     elementwise.through_sine(_array(g), cosine[i - 1])
+            if start > 0:
+                continue
             if depth == 1:
                 # The last layer has already gone through the sines below it.
                 space.cosine[0].fill_(1)

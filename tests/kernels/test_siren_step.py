@@ -82,6 +82,19 @@ def test_the_same_input_gives_the_same_gradients():
     assert all(map(torch.equal, first, second))
 
 
+@pytest.mark.parametrize("shape", [(3, 13, 4), (1, 8, 1)])
+def test_gradients_of_the_last_layers_alone_are_the_same(shape):
+    network = Siren(*shape, omega_first=30, omega_hidden=20)
+    arguments = (*drawn(network), np.arange(700))
+    step = SirenStep(network, torch.float32)
+    loss, whole = step(*arguments)
+    for start in range(len(whole) + 1):
+        part_loss, part = step(*arguments, start)
+        assert part_loss == pytest.approx(loss, rel=1e-6) and len(part) == len(whole) - start
+        for ours, theirs in zip(part, whole[start:], strict=True):
+            assert distance(ours, theirs) < 1e-5
+
+
 def test_a_step_down_the_gradient_lowers_the_loss():
     network = Siren(3, 16, 4, 30, 20)
     matrices, xy, targets = drawn(network)
