@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from inrcodec import encoder
-from inrcodec.fit import curvature, quantize, schedule, train
+from inrcodec.fit import curvature, problem, quantize, schedule, train
 from inrcodec.fit.problem import Problem
 from inrcodec.fit.quantize import RateControl
 from inrcodec.inr import siren
@@ -97,6 +97,7 @@ PARTS = {
     "no-compensation": Variation("independent rounding", curvature, "factorize", _plain),
     "depth-5": Variation("5 sine layers", encoder, "DEPTH", 5),
     "unbound-pixels": Variation("pixels in no grid", encoder, "Problem", _UnboundPixels),
+    "equal-rates": Variation("the first layer as fast as the others", problem, "FIRST_RATE", 1.0),
     "adam": Variation("Adam in place of SOAP, in the fit", train, "Soap", _Adam),
 }
 """What the codec is made of, with one part changed or switched off."""
@@ -106,8 +107,7 @@ DEFAULTS = {
     "depth-10": Variation("10 sine layers", encoder, "DEPTH", 10),
     "bits-4.5": Variation("4.5 bits a coefficient", encoder, "BITS_PER_COEFFICIENT", 4.5),
     "bits-5.5": Variation("5.5 bits a coefficient", encoder, "BITS_PER_COEFFICIENT", 5.5),
-    "omega-first-20": Variation("first ω 20", encoder, "OMEGA_FIRST", 20.0),
-    "omega-first-45": Variation("first ω 45", encoder, "OMEGA_FIRST", 45.0),
+    "omega-first-30": Variation("first ω 30", encoder, "first_omega", lambda width: 30.0),
     "omega-hidden-30": Variation("hidden ω 30", encoder, "OMEGA_HIDDEN", 30.0),
     "bias-scale-1": Variation("bias scale 1", siren, "BIAS_SCALE", 1.0),
     "damping-tenfold": Variation("damping tenfold", curvature, "DAMPING", curvature.DAMPING * 10),
