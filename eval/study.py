@@ -21,7 +21,7 @@ from eval.variations import PARTS, VARIATIONS
 from inrcodec.encoder import DEFAULT_COMPACTION
 from inrcodec.pranc.layout import BASES
 
-RATIOS = (1.25, 2.0, 4.0)
+RATIOS = (1.25, 2.0)
 """Parameters for each coefficient, D/k."""
 
 
