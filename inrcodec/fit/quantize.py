@@ -269,7 +269,7 @@ def gaussian_bits(alpha: Tensor, step: float) -> float:
     It tends to 0 for coarse steps and to h - log2(step) for fine ones.
 
     >>> round(gaussian_bits(torch.tensor([1.0, -1.0]), 0.125), 2)
-    10.09
+    10.1
     """
     variance = alpha.double().square().mean().item()
     return len(alpha) * 0.5 * math.log2(1 + 2 * math.pi * math.e * variance / step**2)
