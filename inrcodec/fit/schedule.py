@@ -28,9 +28,12 @@ EFFORTS = {
     8: Effort(44000, 1600, 12288),
     9: Effort(80000, 3000, 16384),
 }
-"""Each level takes about twice as long as the one before; 3 is made for two CPU cores. There 1400 and
-50 steps are 0.1 dB ahead of 1000 and 100 and 0.2 dB of 1800 and none (kodim05 and kodim15 at 768x512,
-0.155 bits per pixel); after a shorter fit longer training brings more (variation `no-refit`)."""
+"""Each level takes about twice as long as the one before; 3 is made for two CPU cores.
+
+There 1400 and 50 steps are 0.1 dB ahead of 1000 and 100 and 0.2 dB of 1800 and none (kodim05 and
+kodim15 at 768x512, 0.155 bits per pixel); after a shorter fit longer training brings more than
+refits (variation `no-refit`).
+"""
 
 WARM_UP = 100
 """Steps until the full learning rate, or a tenth of all steps where they are few."""
