@@ -19,7 +19,7 @@ from eval.variations import VARIATIONS
 from inrcodec import baselines, container
 from inrcodec.baselines import PillowCodec
 from inrcodec.decoder import decode
-from inrcodec.encoder import DEFAULT_BASIS, DEFAULT_COMPACTION, DEFAULT_EFFORT, encode
+from inrcodec.encoder import DEFAULT_BASIS, DEFAULT_COMPACTION, DEFAULT_EFFORT, FAMILIES, encode
 from inrcodec.fit.schedule import EFFORTS, Report
 from inrcodec.image import Raster, from_pillow
 from inrcodec.pranc.layout import BASES
@@ -120,6 +120,7 @@ class Own:
 
     name: str
     effort: int = DEFAULT_EFFORT
+    family: str = "auto"
     seed: int = 0
     basis: str = DEFAULT_BASIS
     compaction: float = 0.0
@@ -132,6 +133,8 @@ class Own:
         """Refuse what the encoder would refuse later, once for each point."""
         if self.effort not in EFFORTS:
             raise SpecificationError(f"{self.name}: effort may be 1 to {max(EFFORTS)}")
+        if self.family not in FAMILIES:
+            raise SpecificationError(f"{self.name}: family may be {', '.join(FAMILIES)}")
         if self.basis not in BASES:
             raise SpecificationError(f"{self.name}: basis may be {', '.join(BASES)}")
         if self.variation not in VARIATIONS:
@@ -155,6 +158,7 @@ class Own:
                 raster,
                 bpp=setting,
                 effort=self.effort,
+                family=self.family,
                 seed=self.seed,
                 basis=self.basis,
                 compaction=self.compaction or DEFAULT_COMPACTION[self.basis],
@@ -170,7 +174,7 @@ class Own:
     def detail(self, data: bytes) -> dict[str, float]:  # noqa: D102
         header = container.open(data).header
         return {
-            "macs_per_pixel": sum(rows * (cols - 1) for rows, cols in header.network.blocks),
+            "macs_per_pixel": header.network.macs_per_pixel,
             "D": header.network.D,
             "k": sum(header.coefficients),
         }

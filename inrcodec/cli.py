@@ -63,6 +63,22 @@ class Size(click.ParamType[tuple[int, int]]):
         return int(width), int(height)
 
 
+class Region(click.ParamType[tuple[float, float, float, float]]):
+    """A part of a picture such as 0,0,320,240: left, top, width and height in pixels."""
+
+    name = "X,Y,W,H"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float, float, float]:
+        """Read "0,0,320,240"."""
+        try:
+            x, y, width, height = (float(word) for word in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no region; write it as in 0,0,320,240", param, ctx)
+        return x, y, width, height
+
+
 device_option = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
@@ -87,7 +103,7 @@ def main() -> None:
     "--bytes",
     "max_bytes",
     type=click.IntRange(1),
-    help="Budget in bytes: the file is never larger, and at most 3 % smaller.",
+    help="Budget in bytes: the file is never larger, and hardly smaller.",
 )
 @click.option(
     "--psnr",
@@ -105,6 +121,13 @@ def main() -> None:
     default=3,
     show_default=True,
     help="How long to fit; each level takes about twice as long.",
+)
+@click.option(
+    "--family",
+    type=click.Choice(["auto", "siren", "pyramid"]),
+    default="auto",
+    show_default=True,
+    help="The function that is fitted; auto is the pyramid, but for the smallest files.",
 )
 @click.option(
     "--seed",
@@ -132,6 +155,7 @@ def encode(
     psnr: float | None,
     quality: int | None,
     effort: int,
+    family: str,
     seed: int,
     basis: str,
     strip: bool,
@@ -165,6 +189,7 @@ def encode(
             psnr=psnr,
             quality=quality,
             effort=effort,
+            family=family,
             seed=seed,
             basis=basis,
             strip=strip,
@@ -187,6 +212,11 @@ def encode(
 @click.option(
     "--scale", type=click.FloatRange(0, min_open=True), help="Factor of the encoded picture's size."
 )
+@click.option(
+    "--region",
+    type=Region(),
+    help="The part to decode, in pixels of the encoded picture, such as 0,0,320,240.",
+)
 @device_option
 @force_option
 @one_line_errors
@@ -195,12 +225,13 @@ def decode(
     target: str | None,
     size: tuple[int, int] | None,
     scale: float | None,
+    region: tuple[float, float, float, float] | None,
     device: str,
     force: bool,
 ) -> None:
     """Decode IN.prc to a picture, in the format that OUT's suffix names (PNG by default).
 
-    With --size or --scale the network is evaluated on that grid; nothing is resampled.
+    With --size, --scale or --region the network is evaluated on that grid; nothing is resampled.
     """
     if size and scale:
         raise click.UsageError("--size and --scale exclude each other; give one of them.")
@@ -209,7 +240,7 @@ def decode(
     from inrcodec.decoder import decode as decode_file
     from inrcodec.image import save_image
 
-    picture = decode_file(source, size=size, scale=scale, device=device)
+    picture = decode_file(source, size=size, scale=scale, device=device, region=region)
     save_image(picture, path)
     if "partial" in picture.info:
         click.echo(f"Warning: {source} is {picture.info['partial']}", err=True)
@@ -249,7 +280,7 @@ def describe(file: PrcFile) -> dict[str, Any]:
     header = file.header
     network = asdict(header.network)
     k, d = sum(header.coefficients), header.network.D
-    return {
+    facts = {
         "width": header.width,
         "height": header.height,
         "channels": network.pop("channels"),
@@ -257,8 +288,9 @@ def describe(file: PrcFile) -> dict[str, Any]:
         "bytes": file.bytes_read,
         "bpp": 8 * file.bytes_read / (header.width * header.height),
         "complete": file.complete,
-        "family": "siren",
+        "family": header.family,
         "network": network,
+        "macs_per_pixel": header.network.macs_per_pixel,
         "seed": header.seed,
         "basis": header.basis,
         "D": d,
@@ -284,17 +316,46 @@ def describe(file: PrcFile) -> dict[str, Any]:
             )
         ],
     }
+    if "levels" in network:
+        facts["planes"] = [
+            {
+                "level": level,
+                "width": plane.shape[1],
+                "height": plane.shape[0],
+                "largest": int(abs(plane).max()),
+                "zeros": int((plane == 0).sum()),
+            }
+            for level, plane in zip(network["levels"], file.latents, strict=False)
+        ]
+    return facts
 
 
 def _as_text(source: str, facts: dict[str, Any]) -> str:
     network = facts["network"]
     kind = {1: "grey", 2: "grey + alpha", 3: "RGB", 4: "RGB + alpha"}[facts["channels"]]
+    if facts["family"] == "siren":
+        shape = (
+            f"SIREN of {network['depth']} sine layers of {network['width']}, "
+            f"omega {network['omega_first']:g} and {network['omega_hidden']:g}"
+        )
+    else:
+        shape = (
+            f"pyramid of {len(network['levels'])} planes, {network['width']} sine units, "
+            f"2 x {network['context']} context units"
+        )
+    planes = [
+        "  plane  level      size    largest     zeros",
+        *(
+            f"  {index:>5}  {plane['level']:>5}  {plane['width']:>5}x{plane['height']:<5}"
+            f"{plane['largest']:>7}  {plane['zeros']:>8}"
+            for index, plane in enumerate(facts.get("planes", []))
+        ),
+    ]
     lines = [
         f"{source}: {facts['width']}x{facts['height']} {kind}, {facts['bits']} bits a sample",
         f"  {facts['bytes']} bytes, {facts['bpp']:.3f} bpp"
         + ("" if facts["complete"] else "; the rest of the file is missing"),
-        f"  SIREN of {network['depth']} sine layers of {network['width']}, "
-        f"omega {network['omega_first']:g} and {network['omega_hidden']:g}",
+        f"  {shape}, {facts['macs_per_pixel']:.0f} multiplications per pixel",
         f"  seed {facts['seed']}, basis {facts['basis']}, "
         f"D/k = {facts['D']}/{facts['k']} = {facts['compaction']:.2f}",
         "  part                      bytes",
@@ -306,6 +367,7 @@ def _as_text(source: str, facts: dict[str, Any]) -> str:
             f"{layer['edge']:>7.4f}  {layer['zeros']:>6}"
             for index, layer in enumerate(facts["layers"])
         ),
+        *(planes if "planes" in facts else []),
     ]
     return "\n".join(lines)
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from inrcodec import container
 from inrcodec.container import PrcFile
 from inrcodec.container.header import Header
 from inrcodec.errors import ImageError
 from inrcodec.image import LIMIT_PIXELS, LIMIT_SIDE, Raster, Samples, from_unit, to_pillow
-from inrcodec.inr.coordinates import grid
-from inrcodec.inr.family import grow
+from inrcodec.inr.architecture import Pyramid
+from inrcodec.inr.coordinates import at, positions
+from inrcodec.inr.family import grow, grow_pyramid
+from inrcodec.kernels.painting import paint_pyramid
 
 CHUNK = 1 << 22
 """Values of a hidden layer that exist at one time: pixels times units."""
@@ -27,6 +32,7 @@ def decode(
     size: tuple[int, int] | None = None,
     scale: float | None = None,
     device: str = "auto",
+    region: tuple[float, float, float, float] | None = None,
 ) -> Image.Image:
     """Decode a `.prc` file to a picture.
 
@@ -36,6 +42,8 @@ def decode(
         size: (width, height) of the picture, pixels; the function is evaluated there, nothing is
             resampled. By default the encoded picture's.
         scale: the same as a factor of the encoded picture's size.
+        region: (x, y, width, height) of the part to decode, in pixels of the encoded picture, which
+            it must lie in; a size or scale is then the region's.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
 
     Returns:
@@ -53,8 +61,8 @@ def decode(
     (10, 10)
     """
     file = container.open(source)
-    values = [layer.values for layer in file.layers]
-    samples = render(file.header, values, _target(file.header, size, scale), choose_device(device))
+    window = _window(file.header, region, size, scale)
+    samples = render(file.header, _values(file), file.latents, window, choose_device(device))
     has_alpha = file.header.network.channels in (2, 4)
     picture = to_pillow(Raster(samples, has_alpha, file.icc))
     if not file.complete:
@@ -62,31 +70,114 @@ def decode(
     return picture
 
 
+@dataclass(frozen=True)
+class Window:
+    """A grid of pixels over a part of the encoded picture.
+
+    Attributes:
+        region: (x, y, width, height), in pixels of the encoded picture.
+        size: (width, height) of the grid.
+    """
+
+    region: tuple[float, float, float, float]
+    size: tuple[int, int]
+
+    @property
+    def columns(self) -> NDArray[np.float64]:
+        """Where the columns of the grid are, in pixels; 0 is the centre of the first."""
+        x, _, width, _ = self.region
+        return positions((x, x + width), self.size[0])
+
+    @property
+    def rows(self) -> NDArray[np.float64]:
+        """Where its rows are."""
+        _, y, _, height = self.region
+        return positions((y, y + height), self.size[1])
+
+
+def whole(header: Header) -> Window:
+    """The encoded picture's own pixels."""
+    return Window((0, 0, header.width, header.height), (header.width, header.height))
+
+
+def rendered(file: PrcFile) -> Samples:
+    """Samples (height, width, channels) of a file's picture, uint8 or uint16, from the CPU."""
+    return render(file.header, _values(file), file.latents)
+
+
 def render(
     header: Header,
     values: Sequence[NDArray[np.float64]],
-    size: tuple[int, int] | None = None,
+    latents: Sequence[NDArray[np.int32]] = (),
+    window: Window | None = None,
     device: str = "cpu",
 ) -> Samples:
-    """Samples (height, width, channels), uint8 or uint16, of dequantized coefficients by layer."""
-    network, pranc = grow(header, device)
+    """Samples (height, width, channels), uint8 or uint16, of dequantized coefficients by layer.
+
+    `latents` are a pyramid's planes; the finest may be missing.
+    """
+    window = whole(header) if window is None else window
     alphas = [torch.from_numpy(value).to(device, torch.float32) for value in values]
-    picture = (header.width, header.height)
-    width, height = size or picture
-    samples = np.empty((height, width, header.network.channels), f"uint{header.bits}")
-    rows = max(1, CHUNK // (width * header.network.width))
     with torch.no_grad():
-        matrices = pranc.matrices(alphas)
-        for first in range(0, height, rows):
-            last = min(first + rows, height)
-            xy = grid(picture, (width, height), (first, last), device)
-            # A row of the widest pictures is itself cut, so that memory stays bounded.
-            output = torch.cat(
-                [network.evaluate(matrices, part) for part in xy.split(max(1, CHUNK // 64))]
-            )
-            unit = (output.reshape(last - first, width, -1) + 1) / 2
-            samples[first:last] = from_unit(unit.cpu().numpy(), header.bits)
+        if isinstance(header.network, Pyramid):
+            paint = _pyramid(header, alphas, latents, device)
+        else:
+            paint = _siren(header, alphas, device)
+    width, height = window.size
+    samples = np.empty((height, width, header.network.channels), f"uint{header.bits}")
+    # So that memory stays bounded; a row of the widest pictures is itself cut.
+    rows = max(1, CHUNK // (width * header.network.width))
+    columns = max(1, CHUNK // 64)
+    with torch.no_grad():
+        for top in range(0, height, rows):
+            ys = window.rows[top : top + rows]
+            for left in range(0, width, columns):
+                xs = window.columns[left : left + columns]
+                unit = (paint(xs, ys) + 1) / 2
+                samples[top : top + rows, left : left + columns] = from_unit(unit, header.bits)
     return samples
+
+
+Painter = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float32]]
+"""From columns (w,) and rows (h,), in pixels, to the network's output (h, w, C)."""
+
+
+def _siren(header: Header, alphas: Sequence[Tensor], device: str) -> Painter:
+    network, pranc = grow(header, device)
+    matrices = pranc.matrices(alphas)
+    picture = (header.width, header.height)
+
+    def paint(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.float32]:
+        output = network.evaluate(matrices, at(xs, ys, picture).to(device))
+        painted: NDArray[np.float32] = output.reshape(len(ys), len(xs), -1).cpu().numpy()
+        return painted
+
+    return paint
+
+
+def _pyramid(
+    header: Header,
+    alphas: Sequence[Tensor],
+    latents: Sequence[NDArray[np.int32]],
+    device: str,
+) -> Painter:
+    network, pranc = grow_pyramid(header, device)
+    matrices = pranc.matrices(alphas)
+    planes = [np.ascontiguousarray(plane, np.float32) for plane in latents]
+    if device == "cpu":
+        arrays = [matrix.numpy() for matrix in matrices[: network.architecture.synthesis_blocks]]
+        return partial(paint_pyramid, network.architecture, arrays, planes)
+    tensors = [torch.from_numpy(plane).to(device) for plane in planes]
+
+    def paint(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.float32]:
+        painted: NDArray[np.float32] = network.evaluate(matrices, tensors, xs, ys).cpu().numpy()
+        return painted
+
+    return paint
+
+
+def _values(file: PrcFile) -> list[NDArray[np.float64]]:
+    return [layer.values for layer in file.layers]
 
 
 def choose_device(name: str) -> str:
@@ -105,24 +196,37 @@ def choose_device(name: str) -> str:
 def missing(file: PrcFile) -> str:
     """What a file cut short lacks, in words."""
     withheld = max(layer.withheld for layer in file.layers)
+    network = file.header.network
+    planes = len(network.levels) - len(file.latents) if isinstance(network, Pyramid) else 0
     what = f"the last {withheld} bits of the coefficients" if withheld else "metadata"
+    if planes:
+        what = f"the {planes} finest planes of latents"
     return f"cut short after {file.bytes_read} bytes: {what} missing"
 
 
-def _target(
-    header: Header, size: tuple[int, int] | None, scale: float | None
-) -> tuple[int, int] | None:
+def _window(
+    header: Header,
+    region: tuple[float, float, float, float] | None,
+    size: tuple[int, int] | None,
+    scale: float | None,
+) -> Window:
+    x, y, width, height = region = region or (0, 0, header.width, header.height)
+    inside = x >= 0 and y >= 0 and x + width <= header.width and y + height <= header.height
+    if not (inside and width > 0 and height > 0):
+        raise ImageError(
+            f"the region {x:g},{y:g},{width:g},{height:g} is not inside the picture of "
+            f"{header.width}x{header.height} pixels"
+        )
     if size is not None and scale is not None:
         raise ImageError("give a size or a scale, not both")
-    if scale is not None:
-        if not 0 < scale < LIMIT_SIDE:
-            raise ImageError(f"a scale of {scale:g}; it must be above 0 and give a possible size")
-        size = (max(1, round(header.width * scale)), max(1, round(header.height * scale)))
-    if size is not None:
-        width, height = size
-        if not 1 <= min(size) <= max(size) <= LIMIT_SIDE or width * height > LIMIT_PIXELS:
-            raise ImageError(
-                f"a picture of {width}x{height} pixels; sides are 1 to {LIMIT_SIDE}, "
-                f"at most {LIMIT_PIXELS} pixels in all"
-            )
-    return size
+    if scale is not None and not 0 < scale < LIMIT_SIDE:
+        raise ImageError(f"a scale of {scale:g}; it must be above 0 and give a possible size")
+    if size is None:
+        factor = 1 if scale is None else scale
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    if not 1 <= min(size) <= max(size) <= LIMIT_SIDE or size[0] * size[1] > LIMIT_PIXELS:
+        raise ImageError(
+            f"a picture of {size[0]}x{size[1]} pixels; sides are 1 to {LIMIT_SIDE}, "
+            f"at most {LIMIT_PIXELS} pixels in all"
+        )
+    return Window(region, size)

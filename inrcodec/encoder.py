@@ -1,6 +1,8 @@
 """Encoding: pixels to coefficients, to integers under a budget, to a file.
 
 pixels ──fit──► α ──round, refit, layer by layer──► integers ──code──► .prc
+
+That is the SIREN's way; `pyramid_encoder` has the pyramid's.
 """
 
 from __future__ import annotations
@@ -21,6 +23,20 @@ from inrcodec.image import Raster, from_pillow
 from inrcodec.inr.architecture import LIMIT_PARAMETERS, LIMIT_WIDTH, Siren
 from inrcodec.metrics import psnr as measure_psnr
 from inrcodec.pranc.layout import BASES, NO_COMPACTION
+from inrcodec.pyramid_encoder import (
+    PyramidSettings,
+    encode_to_budget,
+    encode_to_psnr,
+    expected_bytes,
+)
+
+FAMILIES = ("auto", "siren", "pyramid")
+
+LEAST_PYRAMID = 1200
+"""Bytes below which a SIREN makes more of a file than a pyramid and its networks."""
+
+LEAST_PIXELS, LEAST_SIDE = 2048, 16
+"""Smaller pictures are a SIREN's."""
 
 DEFAULT_BASIS = "identity"
 DEFAULT_COMPACTION = {"identity": 1.0, "dense": 1.25, "hadamard": 1.25, "kronecker": 1.25,
@@ -89,6 +105,7 @@ def encode(
     psnr: float | None = None,
     quality: int | None = None,
     effort: int = DEFAULT_EFFORT,
+    family: str = "auto",
     seed: int = 0,
     basis: str = DEFAULT_BASIS,
     compaction: float | None = None,
@@ -101,11 +118,13 @@ def encode(
     Args:
         image: a picture of any mode that `image.from_pillow` takes.
         bpp: budget in bits per pixel, the whole file counted.
-        max_bytes: budget in bytes. The file is never larger, and at most 3 % smaller.
+        max_bytes: budget in bytes. The file is never larger, and at most 1 % smaller (3 % with a
+            SIREN).
         psnr: least PSNR of the decoded samples, dB.
         quality: 1 to 100, a budget of 0.02 to 2 bits per pixel and 500 bytes; 50 (0.2 bpp) if no
             target is given.
         effort: 1 to 9, how long to fit; each level takes about twice as long.
+        family: "siren", "pyramid", or "auto": the pyramid, but for the smallest files.
         seed: 0 to 2^32 - 1; the same seed gives the same file on the same machine.
         basis: the PRANC basis of the hidden layers, one of `pranc.layout.BASES`.
         compaction: D/k of the basis, 1 to 1024; by default the basis's own.
@@ -133,6 +152,8 @@ def encode(
         raise ValueError(f"effort {effort}; it may be 1 to 9")
     if basis not in BASES:
         raise ValueError(f"unknown basis {basis!r}; known are {', '.join(BASES)}")
+    if family not in FAMILIES:
+        raise ValueError(f"unknown family {family!r}; known are {', '.join(FAMILIES)}")
     raster = image if isinstance(image, Raster) else from_pillow(image)
     ratio = DEFAULT_COMPACTION[basis] if compaction is None else compaction
     settings = _Settings(
@@ -145,9 +166,50 @@ def encode(
         icc=b"" if strip else raster.icc,
         report=report,
     )
+    budget = None if psnr is not None else _budget(raster, bpp, max_bytes, quality)
+    if family == "auto":
+        expected = expected_bytes(raster, psnr or 0) if budget is None else budget
+        family = choose_family(raster, expected - (len(settings.icc) if budget else 0))
+    if family == "pyramid":
+        return _encode_pyramid(settings, budget, psnr)
     if psnr is not None:
         return _encode_to_psnr(settings, psnr)
-    return _encode_to_budget(settings, _budget(raster, bpp, max_bytes, quality))
+    assert budget is not None
+    return _encode_to_budget(settings, budget)
+
+
+def choose_family(raster: Raster, budget: int) -> str:
+    """The family that makes more of a budget in bytes.
+
+    >>> import numpy
+    >>> choose_family(Raster(numpy.zeros((512, 768, 3), numpy.uint8)), 9000)
+    'pyramid'
+    """
+    pixels = raster.width * raster.height
+    small = pixels < LEAST_PIXELS or min(raster.width, raster.height) < LEAST_SIDE
+    return "siren" if small or budget < LEAST_PYRAMID else "pyramid"
+
+
+def _encode_pyramid(settings: _Settings, budget: int | None, psnr: float | None) -> bytes:
+    pyramid = PyramidSettings(
+        raster=settings.raster,
+        basis=settings.basis,
+        compaction=settings.compaction,
+        steps=settings.effort.pyramid_steps,
+        seed=settings.seed,
+        icc=settings.icc,
+        report=settings.report,
+    )
+    if psnr is not None:
+        _check_psnr(psnr)
+        return encode_to_psnr(pyramid, psnr)
+    assert budget is not None
+    return encode_to_budget(pyramid, budget)
+
+
+def _check_psnr(psnr: float) -> None:
+    if not 0 < psnr < 100:
+        raise ValueError(f"a PSNR of {psnr:g} dB; it must be above 0 and below 100")
 
 
 def _budget(raster: Raster, bpp: float | None, max_bytes: int | None, quality: int | None) -> int:
@@ -189,8 +251,7 @@ def _encode_to_budget(settings: _Settings, budget: int) -> bytes:
 
 
 def _encode_to_psnr(settings: _Settings, psnr: float) -> bytes:
-    if not 0 < psnr < 100:
-        raise ValueError(f"a PSNR of {psnr:g} dB; it must be above 0 and below 100")
+    _check_psnr(psnr)
     raster = settings.raster
     pixels = raster.width * raster.height
     # Twice the raw picture: beyond that, fitting is no way to store it.
@@ -224,8 +285,7 @@ def _attempt(settings: _Settings, budget: int, psnr: float) -> tuple[Candidate |
 
 def _decoded_psnr(data: bytes, settings: _Settings) -> float:
     file = container.open(data)
-    samples = decoder.render(file.header, [layer.values for layer in file.layers])
-    return measure_psnr(samples, settings.raster.samples, settings.raster.peak)
+    return measure_psnr(decoder.rendered(file), settings.raster.samples, settings.raster.peak)
 
 
 def _prepare(settings: _Settings, header: Header, budget: int, clock: Clock) -> RateControl:

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from inrcodec.container.fields import Fields, checksum, varint
 from inrcodec.errors import FormatError
 from inrcodec.image import LIMIT_PIXELS, LIMIT_SIDE
-from inrcodec.inr.architecture import Siren
+from inrcodec.inr.architecture import LIMIT_PLANES, Pyramid, Siren
 from inrcodec.pranc import layout
 
 MAGIC = b"\x8fPRC"
@@ -19,7 +20,7 @@ VERSION = 0
 LIMIT_COMPACTION = 64 * 1024
 """Largest compaction D/k, in units of 1/64."""
 
-_SIREN = 0
+_SIREN, _PYRAMID = 0, 1
 _RASTER_16_BIT = 1 << 3
 _WHOLE_FIRST, _WHOLE_LAST, _RESERVED = 1 << 5, 1 << 6, 1 << 7
 
@@ -37,7 +38,7 @@ class Header:
         compaction: D/k in units of 1/64, 64 to 65536.
         seed: 0 to 2^32 - 1.
         whole_first: the first layer has the identity basis, whatever `basis` is.
-        whole_last: the last layer, likewise.
+        whole_last: the last layer of the synthesis, likewise. A context network always has it.
 
     Raises:
         ValueError: an attribute is outside its range.
@@ -52,7 +53,7 @@ class Header:
     23
     """
 
-    network: Siren
+    network: Siren | Pyramid
     width: int
     height: int
     bits: int = 8
@@ -77,13 +78,20 @@ class Header:
         _ = self.coefficients  # an unknown basis, or one that does not fit
 
     @property
+    def family(self) -> str:
+        """The INR family's name."""
+        return "siren" if isinstance(self.network, Siren) else "pyramid"
+
+    @property
     def bases(self) -> tuple[str, ...]:
         """The name of each layer's basis."""
-        names = [self.basis] * len(self.network.blocks)
+        count = len(self.network.blocks)
+        synthesis = self.network.synthesis_blocks
+        names = [self.basis] * synthesis + ["identity"] * (count - synthesis)
         if self.whole_first:
             names[0] = "identity"
         if self.whole_last:
-            names[-1] = "identity"
+            names[synthesis - 1] = "identity"
         return tuple(names)
 
     @property
@@ -96,25 +104,38 @@ class Header:
 
 
 def write_header(header: Header) -> bytes:
-    """The header's bytes, at most 31."""
+    """The header's bytes, at most 34."""
     network = header.network
     raster = network.channels | (_RASTER_16_BIT if header.bits == 16 else 0)
-    whole = (_WHOLE_FIRST if header.whole_first else 0) | (_WHOLE_LAST if header.whole_last else 0)
+    family = _SIREN if isinstance(network, Siren) else _PYRAMID
     fields = (
         MAGIC,
-        bytes([VERSION, _SIREN, raster]),
+        bytes([VERSION, family, raster]),
         header.width.to_bytes(2, "little"),
         header.height.to_bytes(2, "little"),
         bytes([layout.BASES.index(header.basis)]),
         varint(header.compaction),
         varint(header.seed),
-        varint(network.width),
-        bytes([network.depth | whole]),
-        varint(int(network.omega_first * 4)),
-        varint(int(network.omega_hidden * 4)),
+        _write_network(network, header),
     )
     data = b"".join(fields)
     return data + checksum(data)
+
+
+def _write_network(network: Siren | Pyramid, header: Header) -> bytes:
+    whole = (_WHOLE_FIRST if header.whole_first else 0) | (_WHOLE_LAST if header.whole_last else 0)
+    if isinstance(network, Siren):
+        return b"".join(
+            (
+                varint(network.width),
+                bytes([network.depth | whole]),
+                varint(int(network.omega_first * 4)),
+                varint(int(network.omega_hidden * 4)),
+            )
+        )
+    levels = (*network.levels, 0)
+    pairs = bytes(levels[i] << 4 | levels[i + 1] for i in range(0, len(network.levels), 2))
+    return bytes([network.width, network.context, len(network.levels) | whole]) + pairs
 
 
 def read_header(data: bytes) -> Header:
@@ -135,7 +156,7 @@ def parse_header(fields: Fields) -> Header:
     if version != VERSION:
         raise FormatError(f"written by a newer format version {version}; update inrcodec")
     family = fields.u8()
-    if family != _SIREN:
+    if family not in (_SIREN, _PYRAMID):
         raise FormatError(f"unknown INR family {family}; update inrcodec")
     raster = fields.u8()
     width = fields.u16()
@@ -143,32 +164,41 @@ def parse_header(fields: Fields) -> Header:
     basis = fields.u8()
     compaction = fields.varint()
     seed = fields.varint()
-    units = fields.varint()
-    depth = fields.u8()
-    omega_first = fields.varint()
-    omega_hidden = fields.varint()
+    read_network = _read_siren if family == _SIREN else _read_pyramid
+    make_network, flags = read_network(fields, raster & 7)
     fields.end_checksum(start=0)
-    if raster >> 4 or depth & _RESERVED:
+    if raster >> 4 or flags & _RESERVED:
         raise FormatError("the header has unknown bits set; update inrcodec")
     if basis >= len(layout.BASES):
         raise FormatError(f"unknown basis {basis}; update inrcodec")
     try:
         return Header(
-            network=Siren(
-                channels=raster & 7,
-                width=units,
-                depth=depth & 31,
-                omega_first=omega_first / 4,
-                omega_hidden=omega_hidden / 4,
-            ),
+            network=make_network(),
             width=width,
             height=height,
             bits=16 if raster & _RASTER_16_BIT else 8,
             basis=layout.BASES[basis],
             compaction=compaction,
             seed=seed,
-            whole_first=bool(depth & _WHOLE_FIRST),
-            whole_last=bool(depth & _WHOLE_LAST),
+            whole_first=bool(flags & _WHOLE_FIRST),
+            whole_last=bool(flags & _WHOLE_LAST),
         )
     except ValueError as error:
         raise FormatError(f"the header is invalid: {error}") from error
+
+
+def _read_siren(fields: Fields, channels: int) -> tuple[Callable[[], Siren], int]:
+    """The network, made once the checksum is known to be right, and the flags."""
+    units = fields.varint()
+    depth = fields.u8()
+    first = fields.varint() / 4
+    hidden = fields.varint() / 4
+    return lambda: Siren(channels, units, depth & 31, first, hidden), depth
+
+
+def _read_pyramid(fields: Fields, channels: int) -> tuple[Callable[[], Pyramid], int]:
+    units, context, count = fields.u8(), fields.u8(), fields.u8()
+    planes = min(count & 31, LIMIT_PLANES + 1)
+    pairs = fields.take(-(-planes // 2))
+    levels = tuple(pairs[i // 2] >> (0 if i % 2 else 4) & 15 for i in range(planes))
+    return lambda: Pyramid(channels, units, context, levels), count

@@ -3,11 +3,16 @@
     ┌────────┬────────────────────────┬───────────────────┬─────┬──────┐
     │ header │ first coefficient pass │ (refinement pass) │(ICC)│(EXIF)│
     └────────┴────────────────────────┴───────────────────┴─────┴──────┘
+
+    ┌────────┬────────────────────────┬───────────────────┬─────┬──────┐
+    │ header │ first pass: networks   │ latents, 1 to 8   │(ICC)│(EXIF)│
+    └────────┴────────────────────────┴───────────────────┴─────┴──────┘
              ┌────────────────────┬────────┬─────────┬────────┐
     segment: │ type, last of file │ length │ payload │ CRC-32 │
              └────────────────────┴────────┴─────────┴────────┘
 
-`docs/format.md` is the specification. A prefix that holds the header and the first pass is a
+A SIREN's file is the first, a pyramid's the second. `docs/format.md` is the specification. A prefix
+that holds the header and all up to the first pass of a SIREN or the first latents of a pyramid is a
 readable, partial file.
 """
 
@@ -21,7 +26,7 @@ from numpy.typing import NDArray
 
 from inrcodec.container.fields import CutShort, Fields, checksum, varint
 from inrcodec.container.header import Header, parse_header, read_header, write_header
-from inrcodec.entropy.model import LayerModel, Symbols
+from inrcodec.entropy.model import LIMIT_MAGNITUDE, LayerModel, Symbols
 from inrcodec.entropy.passes import (
     LIMIT_WITHHELD,
     decode_first,
@@ -30,18 +35,24 @@ from inrcodec.entropy.passes import (
     encode_refinement,
 )
 from inrcodec.errors import FormatError
+from inrcodec.inr.architecture import CONTEXT_SCALE, Pyramid
+from inrcodec.inr.latents import lay_out
 
 __all__ = ["Header", "Layer", "Part", "PrcFile", "read", "read_header", "write"]
 
 LIMIT_PAYLOAD = 1 << 26
 """Most bytes of a segment's payload."""
 
-_FIRST, _REFINEMENT, _ICC, _EXIF = 0, 1, 64, 65
+_FIRST, _REFINEMENT, _LATENTS, _ICC, _EXIF = 0, 1, 2, 64, 65
+LIMIT_PARTS = 8
+"""Most segments of latents."""
+
 _ANCILLARY = 64
 _LAST = 0x80
 _NAMES = {
     _FIRST: "first coefficient pass",
     _REFINEMENT: "refinement pass",
+    **{_LATENTS + i: f"latents, part {i + 1}" for i in range(LIMIT_PARTS)},
     _ICC: "ICC profile",
     _EXIF: "EXIF metadata",
 }
@@ -101,6 +112,7 @@ class PrcFile:
     Attributes:
         header: the header.
         layers: the layers in network order.
+        latents: a pyramid's planes (h, w), int32, in coding order; the last ones may be missing.
         icc: ICC profile of the colours, empty where there is none.
         exif: EXIF metadata, likewise.
         complete: nothing is missing; a partial file lacks segments at its end.
@@ -110,6 +122,7 @@ class PrcFile:
 
     header: Header
     layers: tuple[Layer, ...]
+    latents: tuple[Symbols, ...]
     icc: bytes
     exif: bytes
     complete: bool
@@ -133,11 +146,14 @@ def write(
     withheld: int = 0,
     icc: bytes = b"",
     exif: bytes = b"",
+    latents: Sequence[Symbols] = (),
+    parts: Sequence[int] = (),
 ) -> bytes:
     """The bytes of a file; the same arguments give the same bytes.
 
     `withheld` is how many last bits of the magnitudes, 0 to 4, come in a refinement pass of their
-    own, so that a prefix of the file shows a coarser picture.
+    own, so that a prefix of the file shows a coarser picture. `latents` are a pyramid's planes,
+    and `parts` the number of planes in each segment of latents, by default all in one.
 
     Raises:
         ValueError: `layers` do not fit the header or their models, or a segment exceeds 64 MiB.
@@ -169,6 +185,11 @@ def write(
     segments = [(_FIRST, first + encode_first(models, symbols, withheld))]
     if withheld:
         segments.append((_REFINEMENT, encode_refinement(models, symbols, withheld)))
+    if isinstance(header.network, Pyramid):
+        if withheld:
+            raise ValueError("a pyramid's networks have no refinement pass")
+        payloads = _write_latents(header.network, header, layers, latents, parts)
+        segments += [(_LATENTS + i, payload) for i, payload in enumerate(payloads)]
     segments += [(kind, payload) for kind, payload in ((_ICC, icc), (_EXIF, exif)) if payload]
     data = write_header(header)
     for i, (kind, payload) in enumerate(segments):
@@ -192,6 +213,10 @@ def read(data: bytes) -> PrcFile:
         raise FormatError(f"{len(data) - fields.position} bytes follow the end of the file")
     withheld, models, first = _read_first(payloads[_FIRST], len(header.coefficients))
     refinement = payloads.get(_REFINEMENT)
+    pyramid = isinstance(header.network, Pyramid)
+    parts = [kind for kind in payloads if _LATENTS <= kind < _LATENTS + LIMIT_PARTS]
+    if (pyramid and withheld) or (parts and not pyramid):
+        raise FormatError("there are segments that do not belong to this INR family")
     if refinement is not None and withheld == 0:
         raise FormatError("there is a refinement pass, but nothing to refine")
     if refinement is None and withheld > 0 and complete:
@@ -201,15 +226,105 @@ def read(data: bytes) -> PrcFile:
         symbols = decode_refinement(refinement, models, symbols, withheld)
     lacking = withheld if refinement is None else 0
     coded = {_FIRST: len(first), _REFINEMENT: len(refinement or b"")}
+    layers = tuple(Layer(model, q, lacking) for model, q in zip(models, symbols, strict=True))
+    latents: tuple[Symbols, ...] = ()
+    if isinstance(header.network, Pyramid):
+        if parts != list(range(_LATENTS, _LATENTS + len(parts))):
+            raise FormatError("a part of the latents is missing")
+        if not parts and not complete:
+            raise CutShort("the file is cut short in the latents")
+        coded_parts = [payloads[kind] for kind in parts]
+        latents, sizes = _read_latents(header.network, header, layers, coded_parts)
+        coded.update((_LATENTS + i, size) for i, size in enumerate(sizes))
+        if complete and len(latents) < len(header.network.levels):
+            raise FormatError("the last latents are missing")
     return PrcFile(
         header=header,
-        layers=tuple(Layer(model, q, lacking) for model, q in zip(models, symbols, strict=True)),
+        layers=layers,
+        latents=latents,
         icc=payloads.get(_ICC, b""),
         exif=payloads.get(_EXIF, b""),
         complete=complete,
         withheld=withheld,
         parts=(head, *(Part(s.name, s.offset, s.size, coded.get(s.kind, 0)) for s in segments)),
     )
+
+
+def context_network(layers: Sequence[Layer]) -> tuple[NDArray[np.float64], ...]:
+    """The context network of a pyramid's layers, as `entropy.context` takes it.
+
+    Raises:
+        FormatError: a layer's step is no power of two, or its weights are too large.
+    """
+    from inrcodec.entropy.context import fixed_point
+
+    matrices = []
+    for layer in layers:
+        if layer.model.step % 8 or layer.model.edge != 32:
+            raise FormatError("a step of the context network is not a power of two")
+        matrices.append(layer.values * CONTEXT_SCALE)
+    rows = len(layers[-1].symbols) // 2
+    context = rows - 1
+    shapes = ((context, -1), (context, rows), (2, rows))
+    return fixed_point([m.reshape(shape) for m, shape in zip(matrices, shapes, strict=True)])
+
+
+def _write_latents(
+    pyramid: Pyramid,
+    header: Header,
+    layers: Sequence[Layer],
+    latents: Sequence[Symbols],
+    parts: Sequence[int],
+) -> list[bytes]:
+    """The payloads of the segments of latents."""
+    from inrcodec.entropy.context import encode_planes
+
+    planes = lay_out(pyramid, header.width, header.height)
+    values = np.zeros(planes[-1].stop, np.float32)
+    if [plane.shape for plane in planes] != [q.shape for q in latents]:
+        raise ValueError("the latents do not have the shapes of the planes")
+    largest = [int(np.abs(q).max()) for q in latents]
+    if max(largest) > LIMIT_MAGNITUDE:
+        raise ValueError(f"a latent beyond ±{LIMIT_MAGNITUDE}")
+    for plane, q in zip(planes, latents, strict=True):
+        plane.inner(values)[:] = q
+    parts = parts or [len(planes)]
+    if sum(parts) != len(planes) or min(parts) < 1 or len(parts) > LIMIT_PARTS:
+        raise ValueError(f"parts of {parts} planes, where there are {len(planes)}")
+    network = context_network(layers[pyramid.synthesis_blocks :])
+    payloads, done = [], 0
+    for count in parts:
+        chosen = range(done, done + count)
+        most = largest[done : done + count]
+        coded = encode_planes(planes, chosen, values, network, most)
+        payloads.append(bytes([count]) + b"".join(map(varint, most)) + coded)
+        done += count
+    return payloads
+
+
+def _read_latents(
+    pyramid: Pyramid, header: Header, layers: Sequence[Layer], payloads: Sequence[bytes]
+) -> tuple[tuple[Symbols, ...], list[int]]:
+    """The planes that the segments hold, and how many range-coded bytes each has."""
+    from inrcodec.entropy.context import decode_planes
+
+    planes = lay_out(pyramid, header.width, header.height)
+    network = context_network(layers[pyramid.synthesis_blocks :])
+    values = np.zeros(planes[-1].stop, np.float32)
+    done, sizes = 0, []
+    for payload in payloads:
+        fields = Fields(payload, part="latents")
+        count = fields.u8()
+        if not 1 <= count <= len(planes) - done:
+            raise FormatError(f"{count} planes in a segment; there are {len(planes) - done} left")
+        largest = [fields.varint() for _ in range(count)]
+        if max(largest) > LIMIT_MAGNITUDE:
+            raise FormatError(f"latents of up to {max(largest)}; at most {LIMIT_MAGNITUDE}")
+        coded = payload[fields.position :]
+        decode_planes(coded, planes, range(done, done + count), values, network, largest)
+        done += count
+        sizes.append(len(coded))
+    return tuple(plane.inner(values).astype(np.int32) for plane in planes[:done]), sizes
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,19 @@ class LayerModel:
         return values
 
 
+def exp2_weight(exponent: int) -> int:
+    """2^-x in units of 2^-31, for x = exponent / 2^32.
+
+    >>> [exp2_weight(n << 31) / 2**31 for n in (0, 1, 2)]
+    [1.0, 0.7071067811343819, 0.5]
+    """
+    weight = 1 << 31
+    for i, factor in enumerate(_FACTORS, start=1):
+        if exponent >> (32 - i) & 1:
+            weight = weight * factor >> 31
+    return weight >> (exponent >> 32)
+
+
 def coarsen(symbols: Symbols, withheld: int) -> Symbols:
     """Cut the `withheld` least significant bits off the magnitudes.
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from inrcodec.container.header import Header
 from inrcodec.image import Raster, to_unit
+from inrcodec.inr.architecture import Siren
 from inrcodec.inr.coordinates import grid
 from inrcodec.inr.family import grow
 from inrcodec.kernels.siren import SirenStep
@@ -43,6 +44,7 @@ class Problem:
 
     def __init__(self, raster: Raster, header: Header, device: str) -> None:
         """Grow the network of `header` and put the raster's samples, in [-1, 1], beside it."""
+        assert isinstance(header.network, Siren)
         self.header = header
         self.device = device
         self.network, self.pranc = grow(header, device)

@@ -10,23 +10,31 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Effort:
-    """Steps of the fit and of each layer's refit, and pixels that show the curvature."""
+    """How long to train.
+
+    Attributes:
+        fit_steps: steps of a SIREN's fit.
+        refit_steps: of the refit after each of its layers.
+        curvature_pixels: pixels that show its curvature.
+        pyramid_steps: steps of a pyramid's training.
+    """
 
     fit_steps: int
     refit_steps: int
     curvature_pixels: int
+    pyramid_steps: int
 
 
 EFFORTS = {
-    1: Effort(350, 2, 4096),
-    2: Effort(680, 15, 4096),
-    3: Effort(1400, 50, 6144),
-    4: Effort(2800, 100, 8192),
-    5: Effort(5600, 200, 8192),
-    6: Effort(11000, 400, 8192),
-    7: Effort(22000, 800, 12288),
-    8: Effort(44000, 1600, 12288),
-    9: Effort(80000, 3000, 16384),
+    1: Effort(350, 2, 4096, 220),
+    2: Effort(680, 15, 4096, 500),
+    3: Effort(1400, 50, 6144, 1400),
+    4: Effort(2800, 100, 8192, 3000),
+    5: Effort(5600, 200, 8192, 6000),
+    6: Effort(11000, 400, 8192, 12000),
+    7: Effort(22000, 800, 12288, 25000),
+    8: Effort(44000, 1600, 12288, 50000),
+    9: Effort(80000, 3000, 16384, 100000),
 }
 """Each level takes about twice as long as the one before; 3 is made for two CPU cores.
 

@@ -1,6 +1,7 @@
 """The shapes of the networks: what a file's header says of them and a reader needs to size them.
 
-Imports no torch. Source: SIREN (Sitzmann et al. 2020).
+Imports no torch. Sources: SIREN (Sitzmann et al. 2020); latent pyramids with a context network:
+COOL-CHIC (Ladune et al. 2023) and C3 (Kim et al. 2024).
 """
 
 from __future__ import annotations
@@ -70,6 +71,107 @@ class Siren:
         return ((self.width, 3), *[hidden] * (self.depth - 1), (self.channels, self.width + 1))
 
     @property
+    def macs_per_pixel(self) -> float:
+        """Multiplications that a pixel of the picture's own grid takes to decode."""
+        return float(sum(rows * (cols - 1) for rows, cols in self.blocks))
+
+    @property
+    def synthesis_blocks(self) -> int:
+        """How many of the blocks make the picture: all."""
+        return len(self.blocks)
+
+    @property
     def D(self) -> int:  # noqa: N802
         """The number of parameters."""
         return sum(rows * cols for rows, cols in self.blocks)
+
+
+LIMIT_LEVEL = 15
+"""Coarsest level of a plane: 1/2^15 of the resolution of the longest possible side."""
+
+LIMIT_PLANES = 16
+"""Most planes of a pyramid."""
+
+LIMIT_UNITS = 128
+"""Most units of each layer of a pyramid's networks."""
+
+CONTEXT_INPUTS = 16
+"""Inputs of the context network: 12 neighbours in the plane and 4 values of planes before it."""
+
+CONTEXT_SCALE = 0.25
+"""What one unit of a coefficient moves the context network's weights by: exact in binary."""
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """A sine layer over latent planes, `W₂ sin(W₁ z(p) + b₁) + b₂`, and their context network.
+
+    Attributes:
+        channels: outputs, 1 to 4.
+        width: sine units, a multiple of 4 from 4 to 128.
+        context: units of either hidden layer of the context network, likewise.
+        levels: level of each plane in coding order, at most 16; never ascending. A plane of level ℓ
+            has 1/2^ℓ of the picture's resolution.
+
+    Raises:
+        ValueError: an attribute is outside its range.
+
+    >>> pyramid = Pyramid(channels=3, width=16, context=8, levels=(2, 1, 1, 0))
+    >>> pyramid.blocks
+    ((16, 5), (3, 17), (8, 17), (8, 9), (2, 9))
+    >>> pyramid.planes(10, 7)
+    [(2, 3), (4, 5), (4, 5), (7, 10)]
+    """
+
+    channels: int
+    width: int
+    context: int
+    levels: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what the attributes do not allow."""
+        if not 1 <= self.channels <= 4:
+            raise ValueError(f"{self.channels} channels; there may be 1 to 4")
+        for units in (self.width, self.context):
+            if not 4 <= units <= LIMIT_UNITS or units % 4:
+                raise ValueError(f"{units} units; there may be a multiple of 4 from 4 to 128")
+        if not 1 <= len(self.levels) <= LIMIT_PLANES:
+            raise ValueError(f"{len(self.levels)} planes; there may be 1 to {LIMIT_PLANES}")
+        if sorted(self.levels, reverse=True) != list(self.levels):
+            raise ValueError(f"planes of levels {self.levels}; they may not ascend")
+        if not 0 <= self.levels[-1] <= self.levels[0] <= LIMIT_LEVEL:
+            raise ValueError(f"planes of levels {self.levels}; they may be 0 to {LIMIT_LEVEL}")
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """(rows, cols) of each layer, with biases: two of synthesis, three of context."""
+        return (
+            (self.width, len(self.levels) + 1),
+            (self.channels, self.width + 1),
+            (self.context, CONTEXT_INPUTS + 1),
+            (self.context, self.context + 1),
+            (2, self.context + 1),
+        )
+
+    @property
+    def macs_per_pixel(self) -> float:
+        """Multiplications that a pixel of the picture's own grid takes to decode, borders aside."""
+        sizes = [rows * (cols - 1) for rows, cols in self.blocks]
+        latents = sum(4.0**-level for level in self.levels)
+        # Four taps along the columns, and four along the rows of each plane.
+        taps = sum(4 + 4 * 2.0**-level for level in self.levels)
+        return sum(sizes[:2]) + taps + latents * sum(sizes[2:])
+
+    @property
+    def synthesis_blocks(self) -> int:
+        """How many of the blocks belong to the synthesis; the others are the context network's."""
+        return 2
+
+    @property
+    def D(self) -> int:  # noqa: N802
+        """The number of parameters of both networks."""
+        return sum(rows * cols for rows, cols in self.blocks)
+
+    def planes(self, width: int, height: int) -> list[tuple[int, int]]:
+        """(h, w) of each plane of a picture."""
+        return [(-(-height // (1 << n)), -(-width // (1 << n))) for n in self.levels]

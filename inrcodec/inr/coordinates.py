@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -35,3 +37,25 @@ def grid(
 def _centres(count: int, half: float) -> Tensor:
     """The middles of `count` equal parts of [-half, half]."""
     return ((2 * torch.arange(count, dtype=torch.float64) + 1) / count - 1) * half
+
+
+def positions(extent: tuple[float, float], count: int) -> NDArray[np.float64]:
+    """Centres of `count` equal parts of an extent in pixels, as pixels: 0 is the first's centre.
+
+    >>> positions((0, 4), 4), positions((2, 4), 4)
+    (array([0., 1., 2., 3.]), array([1.75, 2.25, 2.75, 3.25]))
+    """
+    start, stop = extent
+    centres: NDArray[np.float64] = start - 0.5 + (np.arange(count) + 0.5) * (stop - start) / count
+    return centres
+
+
+def at(xs: NDArray[np.float64], ys: NDArray[np.float64], picture: tuple[int, int]) -> Tensor:
+    """Coordinates (x, y) of the grid of `xs` and `ys`, in pixels, row by row; see `grid`."""
+    width, height = picture
+    x, y = (
+        torch.from_numpy((2 * values + 1 - side) / max(picture))
+        for values, side in ((xs, width), (ys, height))
+    )
+    mesh = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+    return mesh.reshape(-1, 2).to(torch.float32)

@@ -72,7 +72,7 @@ _PI, _PER_TURN = np.float32(np.pi), np.float32(0.5 / np.pi)
 
 
 @compiled
-def _sine_and_cosine(x: Any) -> Any:
+def sine_and_cosine(x: Any) -> Any:
     """Of x in radians, to 1e-5 where |x| is below 100; from those of half the angle."""
     turns = x * _PER_TURN
     half = (turns - np.floor(turns + _HALF)) * _PI
@@ -88,7 +88,7 @@ def first_layer(theta: Any, xy: Any, sine: Any, cosine: Any) -> None:
     for i in range(theta.shape[0]):
         a, b, c = theta[i, 0], theta[i, 1], theta[i, 2]
         for j in range(xy.shape[1]):
-            s, k = _sine_and_cosine(a * xy[0, j] + b * xy[1, j] + c)
+            s, k = sine_and_cosine(a * xy[0, j] + b * xy[1, j] + c)
             sine[i, j] = _store(s, sine)
             cosine[i, j] = _store(k, cosine)
 
@@ -98,7 +98,7 @@ def sine_layer(z: Any, sine: Any, cosine: Any) -> None:
     """Sine and cosine of `z` (w, n)."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
-            s, k = _sine_and_cosine(_load(z[i, j]))
+            s, k = sine_and_cosine(_load(z[i, j]))
             sine[i, j] = _store(s, sine)
             cosine[i, j] = _store(k, cosine)
 

@@ -91,8 +91,8 @@ def test_says_what_it_cannot_read():
         read_header(b"\x89PNG\r\n\x1a\n" + bytes(40))
     with pytest.raises(FormatError, match="newer format version 3; update inrcodec"):
         read_header(MAGIC + b"\x03")
-    with pytest.raises(FormatError, match="unknown INR family 1; update inrcodec"):
-        read_header(MAGIC + b"\x00\x01")
+    with pytest.raises(FormatError, match="unknown INR family 9; update inrcodec"):
+        read_header(MAGIC + b"\x00\x09")
     with pytest.raises(FormatError, match="unknown bits set"):
         read_header(with_field(6, 3 | 16))
     with pytest.raises(FormatError, match="unknown basis 5; update inrcodec"):

@@ -231,7 +231,7 @@ def test_segments_that_do_not_belong_are_refused():
     head = read(plain).parts[0].size
     exif = segment(65, b"", last=True)
     cases = {
-        "unknown segment type 7; update": first_segment(plain) + segment(7, b"", last=True),
+        "unknown segment type 20; update": first_segment(plain) + segment(20, b"", last=True),
         "ICC profile is out of order": first_segment(plain) + segment(65, b"") + segment(64, b""),
         "EXIF metadata is out of order": first_segment(plain) + segment(65, b"") + exif,
         "first coefficient pass is out of order": first_segment(plain) * 2,

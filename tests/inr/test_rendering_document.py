@@ -172,7 +172,9 @@ def a_file(basis, channels=3, bits=8, depth=3, **options):
 def check(data, size=None, share=0.001):
     file = container.open(data)
     values = [layer.values for layer in file.layers]
-    ours = decoder.render(file.header, values, size).astype(np.int64)
+    picture = (0, 0, file.header.width, file.header.height)
+    window = None if size is None else decoder.Window(picture, size)
+    ours = decoder.render(file.header, values, window=window).astype(np.int64)
     theirs = render(data, size)
     assert ours.shape == theirs.shape
     difference = np.abs(ours - theirs)

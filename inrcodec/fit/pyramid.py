@@ -1,0 +1,426 @@
+"""One picture to fit with a pyramid: its latents and networks, their loss and its gradients.
+
+The loss is the mean squared error of the samples, in [-1, 1], plus λ times the bits per pixel that
+the context network gives the latents (C3, Kim et al. 2024). All of it runs in the fused kernels,
+each thread on its own band of rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inrcodec.container.header import Header
+from inrcodec.image import Raster, to_unit
+from inrcodec.inr.architecture import Pyramid
+from inrcodec.inr.family import grow_pyramid
+from inrcodec.inr.latents import BORDER, Parents, lay_out, spline
+from inrcodec.kernels import context, pyramid
+from inrcodec.kernels.blocks import BLOCK
+
+T = TypeVar("T")
+Array = NDArray[np.float32]
+
+BETAS = (0.9, 0.95)
+"""Adam's decays for the latents; with 0.99 and 0.999 as the second the loss is 1 and 2 % higher."""
+
+_NOTHING = np.zeros((1, 1), np.float32)
+
+
+@dataclass(eq=False)
+class _Thread:
+    """What a thread writes: gradients, and blocks of activations."""
+
+    latents: Array
+    rows: Array
+    theta: list[Array]
+    synthesis: tuple[Array, ...]
+    context: tuple[Array, ...]
+
+
+class PyramidProblem:
+    """A picture, and the latents `y` and coefficients `alphas` that should become it.
+
+    Attributes:
+        y: all latents in one array, see `inr.latents`; not integers until the end.
+        alphas: the networks' coefficients (k,), one vector a block.
+        gradients: of the last loss by the coefficients.
+    """
+
+    def __init__(self, raster: Raster, header: Header) -> None:
+        """Lay out the planes of `header` and put the raster's samples, in [-1, 1], beside them."""
+        assert isinstance(header.network, Pyramid)
+        self.header, self.architecture = header, header.network
+        self.width, self.height = header.width, header.height
+        self.pixels = self.width * self.height
+        unit = to_unit(raster).transpose(2, 0, 1)
+        self.target: Array = np.ascontiguousarray(2 * unit - 1, dtype=np.float32)
+        self.planes = lay_out(self.architecture, self.width, self.height)
+        _, self.pranc = grow_pyramid(header, "cpu")
+        self.alphas = self.pranc.zeros()
+        self.gradients = self.pranc.zeros()
+        self._step = 0
+        size = self.planes[-1].stop
+        self.y, self.q, self._slope = (np.zeros(size, np.float32) for _ in range(3))
+        self._mean, self._square, self._inside = (np.zeros(size, np.float32) for _ in range(3))
+        for plane in self.planes:
+            plane.inner(self._inside)[:] = 1
+        self._lay_out_rows()
+        self._theta = [np.zeros(shape, np.float32) for shape in self._theta_shapes()]
+        threads = torch.get_num_threads()
+        self._threads = [self._make_thread() for _ in range(threads)]
+
+    def _lay_out_rows(self) -> None:
+        """Tables of the interpolation: along columns for each plane, along rows for all."""
+        count, height = len(self.planes), self.height
+        heights = [plane.shape[0] for plane in self.planes]
+        self._starts = np.cumsum([0, *heights[:-1]], dtype=np.int64) * self.width
+        self._u = np.zeros(sum(heights) * self.width, np.float32)
+        self._rows = np.zeros((count, height, 4), np.int64)
+        self._taps = np.zeros((count, height, 4), np.float32)
+        self.columns = []
+        for k, plane in enumerate(self.planes):
+            rows, taps = spline(np.arange(float(height)), plane.level, plane.shape[0])
+            self._rows[k], self._taps[k] = rows, taps * 2.0**-plane.level
+            cols, taps = spline(np.arange(float(self.width)), plane.level, plane.shape[1])
+            self.columns.append((cols + BORDER, taps))
+
+    def _theta_shapes(self) -> list[tuple[int, ...]]:
+        """Weight and bias of each layer as the kernels take them: rows even, columns by fours."""
+        shapes: list[tuple[int, ...]] = []
+        for rows, cols in self.architecture.blocks:
+            even = rows + rows % 2
+            shapes += [(even, -(-(cols - 1) // 4) * 4), (even,)]
+        return shapes
+
+    def _make_thread(self) -> _Thread:
+        a = self.architecture
+        units = max(a.width, len(self.planes) + 4)
+        hidden = max(a.context, 16)
+        return _Thread(
+            np.zeros_like(self.y),
+            np.zeros_like(self._u),
+            [np.zeros_like(theta) for theta in self._theta],
+            tuple(np.zeros(units * BLOCK, np.float32) for _ in range(pyramid.SCRATCH)),
+            tuple(np.zeros(hidden * BLOCK, np.float32) for _ in range(context.SCRATCH)),
+        )
+
+    def load(self) -> None:
+        """Make the networks of the coefficients."""
+        matrices = self.pranc.matrices([alpha.detach() for alpha in self.alphas])
+        for matrix, w, b in zip(matrices, self._theta[::2], self._theta[1::2], strict=True):
+            array = matrix.numpy()
+            w[: len(array), : array.shape[1] - 1] = array[:, :-1]
+            b[: len(array)] = array[:, -1]
+
+    def loss(
+        self, weight: float, temperature: float, seed: int = 0, differentiate: bool = False
+    ) -> tuple[float, float]:
+        """Mean squared error and bits of the latents, softly rounded; see `kernels.pyramid`.
+
+        With `differentiate`, `gradients` are those of error + weight · bits per pixel, and
+        `descend` can follow.
+        """
+        self.load()
+
+        def prepare(index: int) -> None:
+            first, last = self._band(len(self.y), index)
+            inside, slope = self._inside, self._slope
+            pyramid.soft_round(
+                self.y, self.q, slope, inside, temperature, seed & 0xFFFFFFFF, first, last
+            )
+            if differentiate:
+                thread = self._threads[index]
+                for array in (thread.latents, thread.rows, *thread.theta):
+                    array[...] = 0
+
+        self._run(prepare)
+        bits = sum(self._run(lambda i: self._rate(i, weight / self.pixels, differentiate)))
+        squares = sum(self._run(lambda i: self._error(i, differentiate)))
+        if differentiate:
+            self._run(self._gather_rows)
+            self._gather_networks()
+        return squares / self.target.size, bits
+
+    def _rate(self, index: int, weight: float, differentiate: bool) -> float:
+        thread, bits = self._threads[index], 0.0
+        for k, plane in enumerate(self.planes):
+            first, last = self._band(plane.shape[0], index)
+            view = plane.view(self.q)
+            pyramid.interpolate_rows(
+                view, *self.columns[k], BORDER, self._plane_rows(self._u, k), first, last
+            )
+            near, d_near = self._parent(plane.near, thread)
+            far, d_far = self._parent(plane.far, thread)
+            bits += context.context_rate(
+                view,
+                near,
+                plane.near.rows,
+                plane.near.cols,
+                far,
+                plane.far.rows[:, 0].copy(),
+                plane.far.cols[:, 0].copy(),
+                tuple(self._theta[4:]),
+                first,
+                last,
+                np.float32(weight),
+                plane.view(thread.latents),
+                d_near,
+                d_far,
+                tuple(thread.theta[4:]),
+                thread.context,
+                differentiate,
+            )
+        return bits
+
+    def _parent(self, parents: Parents, thread: _Thread) -> tuple[Array, Array]:
+        if parents.plane is None:
+            return _NOTHING, np.zeros_like(_NOTHING)
+        plane = self.planes[parents.plane]
+        return plane.view(self.q), plane.view(thread.latents)
+
+    def _error(self, index: int, differentiate: bool) -> float:
+        thread = self._threads[index]
+        first, last = self._band(self.height, index)
+        squares: float = pyramid.synthesis_step(
+            self._u,
+            self._starts,
+            self._rows,
+            self._taps,
+            tuple(self._theta[:4]),
+            self.target,
+            first,
+            last,
+            np.float32(1 / self.target.size),
+            thread.rows,
+            tuple(thread.theta[:4]),
+            thread.synthesis,
+            differentiate,
+        )
+        return squares
+
+    def _plane_rows(self, array: Array, k: int) -> Array:
+        start, height = self._starts[k], self.planes[k].shape[0]
+        return array[start : start + height * self.width].reshape(height, self.width)
+
+    def _gather_rows(self, index: int) -> None:
+        """Sum the gradients by interpolated rows over the threads, and take them to the latents."""
+        thread = self._threads[index]
+        for k, plane in enumerate(self.planes):
+            first, last = self._band(plane.shape[0], index)
+            total = self._plane_rows(self._threads[0].rows, k)
+            for other in self._threads[1:]:
+                total[first:last] += self._plane_rows(other.rows, k)[first:last]
+            pyramid.interpolate_rows_back(
+                total, *self.columns[k], BORDER, plane.view(thread.latents), first, last
+            )
+
+    def _gather_networks(self) -> None:
+        sums = [sum(parts) for parts in zip(*(t.theta for t in self._threads), strict=True)]
+        blocks = self.pranc.blocks
+        for k, (block, w, b) in enumerate(zip(blocks, sums[::2], sums[1::2], strict=True)):
+            inner = np.column_stack([w[: block.rows, : block.cols - 1], b[: block.rows]])
+            matrix = torch.from_numpy(np.ascontiguousarray(inner))
+            self.gradients[k] = block.basis.project((block.scale * matrix).flatten())
+
+    def latent_gradient(self) -> Array:
+        """Of the last loss by `q`, all threads' together."""
+        total: Array = sum(thread.latents for thread in self._threads) * self._inside
+        return total
+
+    def descend(self, rate: float) -> None:
+        """A step of Adam for the latents; `rate` is its length in units of a quantizer's step."""
+        self._step += 1
+
+        def work(index: int) -> None:
+            first, last = self._band(len(self.y), index)
+            gradient = self._threads[0].latents[first:last]
+            for other in self._threads[1:]:
+                gradient += other.latents[first:last]
+            pyramid.adam(
+                self.y,
+                self._threads[0].latents,
+                self._slope,
+                self._mean,
+                self._square,
+                rate,
+                BETAS,
+                self._step,
+                first,
+                last,
+            )
+
+        self._run(work)
+
+    def _band(self, count: int, index: int) -> tuple[int, int]:
+        """The share of a thread in `count` rows or latents."""
+        threads = len(self._threads)
+        return count * index // threads, count * (index + 1) // threads
+
+    def _run(self, work: Callable[[int], T]) -> list[T]:
+        threads = len(self._threads)
+        if threads == 1:
+            return [work(0)]
+        return list(_pool(threads).map(work, range(threads)))
+
+    def psnr(self, error: float) -> float:
+        """PSNR in dB of a mean squared error of samples in [-1, 1]."""
+        return -10 * math.log10(max(error, 1e-12) / 4)
+
+    def rounded(self) -> list[NDArray[np.int32]]:
+        """The latents as integers, plane by plane."""
+        return [np.floor(plane.inner(self.y) + 0.5).astype(np.int32) for plane in self.planes]
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "pyramid")
+
+
+def start(problem: PyramidProblem, weight: float, seed: int) -> None:
+    """A start in closed form: a Laplacian pyramid of luma and chroma, and networks that add it up.
+
+    `weight` is λ: latents are in units of the step that is the best at high rate,
+    12·λ / (2 ln 2) squared, and twice that, which measured better.
+    """
+    components = _components(problem.target)
+    step = 2 * math.sqrt(12 * weight / (2 * math.log(2)))
+    rest = [component.copy() for component in components]
+    rng = np.random.default_rng(seed)
+    spreads = []
+    for k, plane in enumerate(problem.planes):
+        channel = _channel(problem.architecture, k)
+        values = _least_squares(problem, k, rest[channel])
+        # A sample of a coarse plane moves 4^ℓ pixels, by 0.23 in the mean square.
+        delta = step / math.sqrt(0.23 * 4.0**plane.level * (1 if channel == 0 else 0.6))
+        latents = values / delta
+        latents = np.sign(latents) * np.maximum(np.abs(latents) - 0.1, 0)
+        plane.inner(problem.y)[:] = latents
+        rest[channel] -= _expand(problem, k, np.round(latents).astype(np.float32) * delta)
+        spreads.append(delta * 2.0**plane.level)
+    _start_networks(problem, np.array(spreads), rng)
+
+
+def _components(target: Array) -> list[Array]:
+    """Luma and two differences of colours (ITU-R BT.601), or the channels where there is one."""
+    if len(target) < 3:
+        return list(target)
+    matrix = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
+    return [*np.tensordot(matrix, target[:3], 1).astype(np.float32), *target[3:]]
+
+
+def _channel(architecture: Pyramid, k: int) -> int:
+    """The component that plane k starts with: the first of two of a level has another."""
+    levels = architecture.levels
+    double = k + 1 < len(levels) and levels[k + 1] == levels[k]
+    return 1 if double and architecture.channels > 1 else 0
+
+
+def _expand(problem: PyramidProblem, k: int, plane: Array) -> Array:
+    """A plane at every pixel (H, W)."""
+    cols, taps = problem.columns[k]
+    along = np.empty((len(plane), problem.width), np.float32)
+    pyramid.interpolate_rows(plane, cols - BORDER, taps, 0, along, 0, len(plane))
+    rows, row_taps = spline(
+        np.arange(float(problem.height)), problem.planes[k].level, problem.planes[k].shape[0]
+    )
+    turned = np.ascontiguousarray(along.T)
+    out = np.empty((problem.width, problem.height), np.float32)
+    pyramid.interpolate_rows(turned, rows, row_taps, 0, out, 0, problem.width)
+    return np.ascontiguousarray(out.T)
+
+
+def _contract(problem: PyramidProblem, k: int, picture: Array) -> Array:
+    """The adjoint of `_expand`."""
+    height, width = problem.planes[k].shape
+    rows, row_taps = spline(np.arange(float(problem.height)), problem.planes[k].level, height)
+    turned = np.zeros((problem.width, height), np.float32)
+    pyramid.interpolate_rows_back(
+        np.ascontiguousarray(picture.T), rows, row_taps, 0, turned, 0, problem.width
+    )
+    cols, taps = problem.columns[k]
+    out = np.zeros((height, width), np.float32)
+    along = np.ascontiguousarray(turned.T)
+    pyramid.interpolate_rows_back(along, cols - BORDER, taps, 0, out, 0, height)
+    return out
+
+
+def _least_squares(problem: PyramidProblem, k: int, picture: Array) -> Array:
+    """The plane whose values come near a picture, after a few steps of Landweber's iteration."""
+    norm = _contract(problem, k, np.ones_like(picture))
+    values = np.zeros(problem.planes[k].shape, np.float32)
+    for _ in range(4):
+        error = picture - _expand(problem, k, values)
+        values += 1.5 * _contract(problem, k, error) / norm
+    return values
+
+
+def _start_networks(
+    problem: PyramidProblem, spreads: NDArray[np.float64], rng: np.random.Generator
+) -> None:
+    """Random sines of a moderate slope, the linear layer by least squares; a plain context."""
+    a = problem.architecture
+    matrices = [np.zeros(shape) for shape in a.blocks]
+    matrices[0][:, :-1] = rng.normal(size=(a.width, len(a.levels))) * spreads
+    matrices[0][:, -1] = rng.uniform(-1, 1, a.width)
+    matrices[2:] = _start_context(a.context, rng)
+    chosen = rng.choice(problem.pixels, min(20000, problem.pixels), replace=False)
+    features = np.stack(
+        [
+            _expand(problem, k, np.round(plane.inner(problem.y))).ravel()[chosen]
+            * 2.0**-plane.level
+            for k, plane in enumerate(problem.planes)
+        ]
+    )
+    sines = np.sin(matrices[0][:, :-1] @ features + matrices[0][:, -1:])
+    sines = np.concatenate([sines, np.ones((1, len(chosen)))])
+    wanted = problem.target.reshape(a.channels, -1)[:, chosen]
+    normal = sines @ sines.T + 1e-3 * len(chosen) * np.eye(len(sines))
+    matrices[1][:] = np.linalg.solve(normal, sines @ wanted.T).T
+    for k, (block, matrix) in enumerate(zip(problem.pranc.blocks, matrices, strict=True)):
+        theta = torch.from_numpy(matrix).float() / block.scale
+        # The nearest that the basis can make, for orthogonal columns; exact for the identity.
+        alpha = block.basis.project(theta.flatten())
+        unit = block.basis.expand(alpha)
+        share = (unit @ theta.flatten()) / (unit @ unit).clamp(min=1e-12)
+        problem.alphas[k] = alpha * share
+
+
+def _start_context(units: int, rng: np.random.Generator) -> list[NDArray[np.float64]]:
+    """A context network to begin with: centre 0, a scale that grows with the neighbours' sizes.
+
+    The rest of the units is random.
+    """
+    first = np.zeros((units, 17))
+    first[:, :-1] = rng.uniform(-0.15, 0.15, (units, 16))
+    second = np.zeros((units, units + 1))
+    second[:, :-1] = rng.normal(size=(units, units)) * 0.5 / math.sqrt(units)
+    last = np.zeros((2, units + 1))
+    # Left, above, and the values of the two planes before; as two rectified halves each.
+    for unit, (place, weight) in enumerate(((11, 1.0), (7, 1.0), (12, 0.5), (15, 0.3))):
+        first[2 * unit : 2 * unit + 2] = 0
+        first[2 * unit, place], first[2 * unit + 1, place] = weight, -weight
+    # log₂ of the scale, from -2.5 where all are 0: concave, in three pieces.
+    for unit, (threshold, slope) in enumerate(((0.0, 1.5), (1.0, -1.1), (4.0, -0.3))):
+        second[unit] = 0
+        second[unit, :8], second[unit, -1] = 1, -threshold
+        last[1, unit] = slope
+    last[1, -1] = -2.5
+    return [first, second, last]
+
+
+def network_rates(problem: PyramidProblem) -> Sequence[float]:
+    """Factors of the learning rate of each network layer: about what its parameters start with."""
+    matrices = problem.pranc.matrices(problem.alphas)
+    scale = float(problem.pranc.blocks[0].scale.mean())
+    first = float(matrices[0][:, :-1].abs().mean())
+    second = float(matrices[1].abs().mean()) + 0.05
+    return [first / scale, second / scale, 0.15 / scale, 0.15 / scale, 0.15 / scale]

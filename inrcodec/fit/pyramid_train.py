@@ -1,0 +1,353 @@
+"""The training of a pyramid under a budget of bytes or for a wanted PSNR, and its rounding.
+
+Latents and networks are trained together while noise and soft rounding sharpen (C3, Kim et al.
+2024). Towards the end the networks' layers are quantized one after the other, the rest adapting,
+and λ is led to where the file has the wanted size or the picture the wanted error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inrcodec.container.prc import Layer, write
+from inrcodec.entropy.model import LayerModel, fit_model
+from inrcodec.fit.pyramid import Array, PyramidProblem, network_rates, start
+from inrcodec.fit.schedule import Clock
+from inrcodec.fit.soap import Soap
+from inrcodec.kernels.siren import one_thread
+
+SHORT, LONG = 250, 800
+"""Steps at which the first, and the second, of these pairs measured best."""
+
+HOT = (0.5, 0.6)
+"""Temperature of the soft rounding at the start; at 800 steps 0.5 is 0.1 dB worse (kodim15,
+kodim05 and kodim19 at half size), 0.7 is better for one and worse for two."""
+
+COLD = (0.15, 0.12)
+"""Temperature at the end."""
+
+LATENT_RATE = (0.25, 0.4)
+"""Adam's peak rate, in steps of the quantizer; at 800 steps 0.25 is 0.1 dB worse."""
+
+NETWORK_RATE = 0.2
+"""SOAP's peak rate; 0.02 needs 60 % more loss, 0.1 and 0.3 two to three per cent."""
+
+LAST_RATE = 0.02
+"""Rates at the end, as a share of the peak; with 0.1 the loss is 2 % higher."""
+
+WARM_UP = 20
+"""Steps until the full rates."""
+
+CONTROL = 0.1
+"""From this share of the training on λ follows the wanted size or error; from 0.3 on a training of
+140 steps is 0.4 and 0.8 dB behind."""
+
+SURPLUS = 1.5
+"""At the same λ the rate falls while the training lasts, from about 1 + SURPLUS times the last."""
+
+QUANTIZE = (0.75, 0.77, 0.79, 0.81, 0.83)
+"""When the layers' coefficients are rounded: synthesis first, then the context network."""
+
+START_SURPLUS = 1.0
+"""The rate of the start, by plain frequencies, as a multiple of the wanted one."""
+
+LIMIT_STARTS = 3
+
+GAIN = 0.06
+"""Most of λ's change in a step, as a share of the error of the rate."""
+
+EXPECTED_BITS = 7.5
+"""Of a network's coefficient, until it is quantized."""
+
+EDGE = 32
+"""No dead zone."""
+
+LEAST_SHARE = 0.99
+"""A byte budget is used to at least this share."""
+
+FINISH_RATE = 0.03
+"""Of the peak rate, while λ is corrected once more after the training."""
+
+CLOSE = 0.02
+"""How far below the wanted error, as a logarithm, no more is tried: 0.09 dB."""
+
+LIMIT_ROUNDS = 12
+"""Attempts to come from near a budget to within it."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a file is made for: at most `size` bytes in all, or at least `psnr` dB."""
+
+    size: int | None = None
+    psnr: float | None = None
+
+    @property
+    def error(self) -> float:
+        """The mean squared error that belongs to the PSNR, of samples in [-1, 1]."""
+        assert self.psnr is not None
+        return float(4 * 10 ** (-self.psnr / 10))
+
+
+class PyramidFit:
+    """The training of one picture's pyramid."""
+
+    def __init__(
+        self, problem: PyramidProblem, goal: Goal, steps: int, clock: Clock, icc: bytes
+    ) -> None:
+        """`steps` are those of the training; `icc` becomes part of the file."""
+        self.problem, self.goal, self.clock, self.icc = problem, goal, clock, icc
+        self._steps = steps
+        length = min(1.0, max(0.0, math.log(steps / SHORT) / math.log(LONG / SHORT)))
+        self._hot, self._cold, self._latent_rate = (
+            short + (long - short) * length for short, long in (HOT, COLD, LATENT_RATE)
+        )
+        self._models: list[tuple[LayerModel, NDArray[np.int32]] | None] = [None] * len(
+            problem.alphas
+        )
+        self._noise = self._count = 0
+        self._hard = (1.0, 1.0)
+        self._weight = _first_weight(problem, goal)
+        self._free = problem.alphas
+        self._begin()
+        shapes = [(block.rows, block.cols) for block in problem.pranc.blocks]
+        if any(block.basis.name != "identity" for block in problem.pranc.blocks):
+            shapes = [
+                shape if block.basis.name == "identity" else (block.basis.k, 1)
+                for block, shape in zip(problem.pranc.blocks, shapes, strict=True)
+            ]
+        self._free = [alpha.clone() for alpha in problem.alphas]
+        self._soap = Soap(self._free, shapes, network_rates(problem))
+
+    def _begin(self) -> None:
+        """The start in closed form, with a λ whose steps give it a rate in want of training."""
+        for _ in range(LIMIT_STARTS):
+            start(self.problem, self._weight, self.problem.header.seed)
+            if self.goal.size is None:
+                break
+            surplus = _entropy(self.problem) / (START_SURPLUS * self._latent_budget())
+            if abs(math.log(surplus)) < 0.15:
+                break
+            self._weight *= min(8.0, max(0.125, surplus**1.6))
+
+    def run(self) -> bytes | None:
+        """Train, round, and make the file; None if the goal was missed."""
+        quantized = 0
+        for step in range(self._steps):
+            share = step / self._steps
+            cooling = 0.5 * (1 + math.cos(math.pi * share))
+            rate = (LAST_RATE + (1 - LAST_RATE) * cooling) * min(1.0, (step + 1) / WARM_UP)
+            temperature = self._hot + (self._cold - self._hot) * share
+            if quantized < len(QUANTIZE) and share >= QUANTIZE[quantized]:
+                self._quantize(quantized, temperature)
+                quantized += 1
+            ahead = 1 + SURPLUS * max(0.0, 0.9 - share) ** 2
+            self._step(temperature, rate, ahead if share > CONTROL else None)
+        while quantized < len(QUANTIZE):
+            self._quantize(quantized, self._cold)
+            quantized += 1
+        return self._finish()
+
+    def _step(
+        self, temperature: float, rate: float, ahead: float | None, phase: str = "fitting"
+    ) -> None:
+        problem = self.problem
+        self._noise += 0x9E3779B9
+        for k, quantized in enumerate(self._models):
+            problem.alphas[k] = _values(quantized) if quantized else self._free[k]
+        error, bits = problem.loss(self._weight, temperature, self._noise, differentiate=True)
+        for vector, gradient, model in zip(
+            self._free, problem.gradients, self._models, strict=True
+        ):
+            vector.grad = torch.zeros_like(gradient) if model else gradient
+        if None in self._models:
+            with one_thread():
+                self._soap.step(NETWORK_RATE * rate)
+        problem.descend(self._latent_rate * rate)
+        if ahead is not None:
+            self._control(error, bits, ahead)
+        size = round((bits + self._network_bits()) / 8) + self._overhead()
+        self.clock.advance(1, phase, problem.psnr(error), size)
+
+    def _control(self, error: float, bits: float, ahead: float) -> None:
+        """Lead λ: twice too many bits double it in a thirtieth of the training."""
+        if self._count % max(1, self._steps // 60) == 0:
+            # What is hard rounding worth more, or less, than soft rounding?
+            hard_error, hard_bits = self.problem.loss(self._weight, 0)
+            self._hard = (hard_error / error, hard_bits / bits)
+        self._count += 1
+        if self.goal.size is not None:
+            off = math.log(max(bits * self._hard[1], 1.0) / (ahead * self._latent_budget()))
+        else:
+            off = math.log(self.goal.error / max(error * self._hard[0], 1e-9))
+        gain = min(GAIN, 30 / self._steps)
+        self._weight *= math.exp(gain * min(1.0, max(-1.0, off)))
+
+    def _latent_budget(self) -> float:
+        """Bits that are left for the latents."""
+        assert self.goal.size is not None
+        free = 8 * (self.goal.size - self._overhead()) - self._network_bits()
+        return max(free, 0.1 * 8 * self.goal.size)
+
+    def _network_bits(self) -> float:
+        """Of the quantized layers, and about what the others will have."""
+        return sum(
+            model[0].bits(model[1]) if model else EXPECTED_BITS * len(vector)
+            for model, vector in zip(self._models, self._free, strict=True)
+        )
+
+    def _overhead(self) -> int:
+        """Bytes of a file besides coded coefficients and latents, about."""
+        segments = 8 * (1 + len(self._parts()))
+        return 38 + segments + 6 * len(self._free) + len(self.problem.planes) + len(self.icc)
+
+    def _parts(self) -> list[int]:
+        """Planes of each segment: the coarse ones come first, so that a prefix shows a picture."""
+        levels = self.problem.architecture.levels
+        coarse = sum(level >= 2 for level in levels)
+        large = self.goal.size is None or self.goal.size >= 1000
+        return (
+            [coarse, len(levels) - coarse] if large and 0 < coarse < len(levels) else [len(levels)]
+        )
+
+    def _quantize(self, index: int, temperature: float) -> None:
+        """Round a layer's coefficients with the step of the least loss, its own bits counted."""
+        context = index >= self.problem.architecture.synthesis_blocks
+        stride = 8 if context else 4
+        alpha = self._free[index].numpy().astype(np.float64)
+        spread = max(float(np.sqrt(np.mean(alpha**2))), 1e-6)
+        finest = round((192 + 8 * math.log2(spread / 200)) / stride) * stride
+        best, worse, least = finest, 0, math.inf
+        # From fine to coarse: a layer that is far too coarse has no slope to follow.
+        for code in range(min(max(finest, 0), 200), 249, stride):
+            model = _round(alpha, code)
+            self.problem.alphas[index] = _values(model)
+            error, bits = self.problem.loss(self._weight, temperature, self._noise)
+            cost = error + self._weight * (bits + model[0].bits(model[1])) / self.problem.pixels
+            worse = 0 if cost < least else worse + 1
+            if cost < least:
+                best, least = code, cost
+            if worse == 2:
+                break
+        self._models[index] = _round(alpha, best)
+
+    def _finish(self) -> bytes | None:
+        """Come to within the goal by short trainings of the latents alone."""
+        found = self._reach_psnr() if self.goal.size is None else self._meet_size(self.goal.size)
+        return found or self._cut()
+
+    def _reach_psnr(self) -> bytes | None:
+        """The smallest file found of at least the PSNR."""
+        best: bytes | None = None
+        for round_ in range(LIMIT_ROUNDS):
+            error, _ = self.problem.loss(self._weight, 0)
+            off = math.log(error / self.goal.error)
+            if off <= 0:
+                data = self._write(self.problem.rounded())
+                best = data if best is None else min(best, data, key=len)
+                if off > -CLOSE:
+                    break
+            self._correct(-off - CLOSE / 2, round_)
+        return best
+
+    def _meet_size(self, size: int) -> bytes | None:
+        """The largest file found within the budget.
+
+        The trainings lead to latents that cost too much and to others that do not; the file then
+        has the first in its upper rows and the second below.
+        """
+        over: Array | None = None
+        best: tuple[bytes, Array] | None = None
+        for round_ in range(LIMIT_ROUNDS):
+            data = self._write(self.problem.rounded())
+            if len(data) > size:
+                over = self.problem.y.copy()
+            elif best is None or len(data) > len(best[0]):
+                best = data, self.problem.y.copy()
+            if best and (len(best[0]) >= LEAST_SHARE * size or over is not None):
+                break
+            off = math.log(len(data) / size)
+            self._correct(off + math.copysign(0.005, off), round_)
+        if best is None:
+            return None
+        if over is None or len(best[0]) >= LEAST_SHARE * size:
+            return best[0]
+        return self._mix(over, *best)
+
+    def _correct(self, off: float, round_: int) -> None:
+        """Train the latents for a moment with another λ; `off` is the logarithm of the excess."""
+        self._weight *= math.exp(5 * min(0.2, max(-0.2, off)))
+        rate = FINISH_RATE * 1.2**round_
+        for _ in range(max(6, self._steps // 50)):
+            self._step(self._cold, rate, None, "rounding")
+
+    def _mix(self, over: Array, data: bytes, under: Array) -> bytes:
+        """The largest file within the budget with `over` in the upper part and `under` below."""
+        assert self.goal.size is not None
+        problem, low, high = self.problem, 0, self.problem.height
+        while high - low > 1:
+            row = (low + high) // 2
+            problem.y[:] = under
+            for plane in problem.planes:
+                count = (row * plane.shape[0]) // problem.height
+                plane.inner(problem.y)[:count] = plane.inner(over)[:count]
+            mixed = self._write(problem.rounded())
+            if len(mixed) > self.goal.size:
+                high = row
+            else:
+                low, data = row, max(data, mixed, key=len)
+        return data
+
+    def _cut(self) -> bytes | None:
+        """The largest file within the budget after planes are emptied, the finest first."""
+        if self.goal.size is None:
+            return None
+        for plane in reversed(self.problem.planes[1:]):
+            plane.view(self.problem.y)[:] = 0
+            data = self._write(self.problem.rounded())
+            if len(data) <= self.goal.size:
+                return data
+        return None
+
+    def _write(self, latents: Sequence[NDArray[np.int32]]) -> bytes:
+        layers = [Layer(*model) for model in self._models if model]
+        return write(
+            self.problem.header, layers, icc=self.icc, latents=latents, parts=self._parts()
+        )
+
+
+def _entropy(problem: PyramidProblem) -> float:
+    """Bits of the rounded latents, each plane by its own frequencies."""
+    bits = 0.0
+    for plane in problem.rounded():
+        counts = np.unique(plane, return_counts=True)[1]
+        bits -= float((counts * np.log2(counts / plane.size)).sum())
+    return bits
+
+
+def _first_weight(problem: PyramidProblem, goal: Goal) -> float:
+    """A λ to begin with, which the control then corrects."""
+    if goal.psnr is not None:
+        return 2.5 * goal.error
+    assert goal.size is not None
+    # The error falls by 6 dB a bit; the constant is that of a picture of middling detail.
+    rate = 8 * goal.size / problem.pixels
+    return float(0.02 * 2 ** (-4 * min(rate, 3.0)))
+
+
+def _round(alpha: NDArray[np.float64], step: int) -> tuple[LayerModel, NDArray[np.int32]]:
+    symbols = np.floor(alpha / 2 ** ((step - 192) / 8) + 0.5).astype(np.int32)
+    symbols = np.clip(symbols, -16383, 16383).astype(np.int32)
+    return fit_model(symbols, step, EDGE), symbols
+
+
+def _values(quantized: tuple[LayerModel, NDArray[np.int32]]) -> Tensor:
+    model, symbols = quantized
+    return torch.from_numpy(model.dequantize(symbols)).float()

@@ -1,0 +1,133 @@
+"""Where latents lie: the planes' places in one array, and what is read from them, as index tables.
+
+Sample i of a plane of level ℓ is at (i + ½)·2^ℓ - ½ in pixels of the picture. Between samples a
+plane is a cubic B-spline, so that it has a value anywhere; at the borders its samples are repeated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inrcodec.inr.architecture import Pyramid
+
+BORDER = 2
+"""Zeros above, to the left and to the right of a plane: the neighbours of its first latents."""
+
+Indices = NDArray[np.int64]
+Taps = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Parents:
+    """Where a plane's latents find their context in another plane, in places of its padded array.
+
+    Attributes:
+        plane: number of the other plane, or None before the first, where all context is 0.
+        rows: (h, 2), the row of the value at the latent, and of its nearer neighbour.
+        cols: (w, 2), likewise.
+    """
+
+    plane: int | None
+    rows: Indices
+    cols: Indices
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One plane of latents in the array of them all.
+
+    Attributes:
+        level: it has 1/2^level of the picture's resolution.
+        shape: (h, w).
+        start: place of its first value, of the border.
+        near: context in the plane coded before.
+        far: context in the plane coded before that.
+    """
+
+    level: int
+    shape: tuple[int, int]
+    start: int
+    near: Parents
+    far: Parents
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """Shape of the plane with its border, which is above, to the left and to the right."""
+        return self.shape[0] + BORDER, self.shape[1] + 2 * BORDER
+
+    @property
+    def stop(self) -> int:
+        """Place after its last value."""
+        return self.start + self.padded[0] * self.padded[1]
+
+    def view(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The plane with its border, out of the array of all."""
+        return array[self.start : self.stop].reshape(self.padded)
+
+    def inner(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The plane without its border."""
+        return self.view(array)[BORDER:, BORDER:-BORDER]
+
+
+def lay_out(pyramid: Pyramid, width: int, height: int) -> list[Plane]:
+    """The planes of a picture in coding order.
+
+    >>> planes = lay_out(Pyramid(3, 16, 8, levels=(1, 0)), width=4, height=3)
+    >>> [(plane.shape, plane.start, plane.stop) for plane in planes]
+    [((2, 2), 0, 24), ((3, 4), 24, 64)]
+    >>> planes[1].near.cols
+    array([[2, 2],
+           [2, 3],
+           [3, 2],
+           [3, 3]])
+    """
+    planes: list[Plane] = []
+    for index, (level, shape) in enumerate(
+        zip(pyramid.levels, pyramid.planes(width, height), strict=True)
+    ):
+        near, far = (_parents(level, shape, planes, index - distance) for distance in (1, 2))
+        start = planes[-1].stop if planes else 0
+        planes.append(Plane(level, shape, start, near, far))
+    return planes
+
+
+def _parents(level: int, shape: tuple[int, int], planes: list[Plane], index: int) -> Parents:
+    if index < 0:
+        return Parents(None, *(np.zeros((n, 2), np.int64) for n in shape))
+    other = planes[index]
+    rows, cols = (
+        _nearest(n, m, other.level - level) + BORDER
+        for n, m in zip(shape, other.shape, strict=True)
+    )
+    return Parents(index, rows, cols)
+
+
+def _nearest(n: int, m: int, octaves: int) -> Indices:
+    """For each of n samples the sample of m, 2^octaves times as wide, and its nearer neighbour."""
+    i = np.arange(n, dtype=np.int64)
+    own = np.minimum(i >> octaves, m - 1)
+    # In a plane of the same level the next one: the one before is known to the plane itself.
+    right = (i << 1 | 1) >= (own << 1 | 1) << octaves if octaves else np.ones(n, np.bool_)
+    return np.stack([own, np.clip(own + np.where(right, 1, -1), 0, m - 1)], axis=1)
+
+
+def spline(positions: NDArray[np.float64], level: int, n: int) -> tuple[Indices, Taps]:
+    """The four samples, of n, and their weights (N, 4) that give a plane's values at positions.
+
+    Positions (N,) are in pixels of the picture, 0 at the centre of the first.
+
+    >>> indices, taps = spline(np.array([0.5]), level=1, n=3)
+    >>> indices, taps.round(3)
+    (array([[0, 0, 1, 2]]), array([[0.167, 0.667, 0.167, 0.   ]], dtype=float32))
+    """
+    u = (positions + 0.5) / 2**level - 0.5
+    first = np.floor(u)
+    t = u - first
+    taps = np.stack(
+        [(1 - t) ** 3, 4 - 6 * t**2 + 3 * t**3, 4 - 6 * (1 - t) ** 2 + 3 * (1 - t) ** 3, t**3], 1
+    )
+    indices = np.clip(first[:, None].astype(np.int64) + np.arange(-1, 3), 0, n - 1)
+    return indices, (taps / 6).astype(np.float32)

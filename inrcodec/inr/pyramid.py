@@ -1,0 +1,85 @@
+"""The pyramid: a sine layer over latent planes, `W₂ sin(W₁ z(p) + b₁) + b₂`.
+
+z(p) are the planes' values at p, each times 2^-ℓ for a plane of level ℓ. Latents and a context
+network for them are COOL-CHIC's (Ladune et al. 2023); the sine is SIREN's (Sitzmann et al. 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from inrcodec.inr.architecture import CONTEXT_SCALE, Pyramid
+from inrcodec.inr.latents import spline
+from inrcodec.pranc.reparametrization import Initial
+
+SCALE = CONTEXT_SCALE
+"""What one unit of Bα moves a parameter by; all start from 0, since the encoder knows better."""
+
+
+class PyramidNetwork(nn.Module):
+    """The synthesis and the context network of a `Pyramid`: shapes, and the synthesis in PyTorch.
+
+    >>> network = PyramidNetwork(Pyramid(3, width=8, context=4, levels=(1, 0)))
+    >>> matrices = [torch.zeros(rows, cols) for rows, cols in network.architecture.blocks]
+    >>> planes = [torch.zeros(2, 3), torch.zeros(4, 6)]
+    >>> network.evaluate(matrices, planes, np.arange(6.0), np.arange(4.0)).shape
+    torch.Size([4, 6, 3])
+    """
+
+    def __init__(self, architecture: Pyramid) -> None:
+        """Shapes only: the values are those that `pranc` makes."""
+        super().__init__()
+        self.architecture = architecture
+        self.layers = nn.ModuleList(nn.Linear(cols - 1, rows) for rows, cols in architecture.blocks)
+
+    @property
+    def whole_layers(self) -> tuple[str, str]:
+        """The names of the first and the last layer of the synthesis."""
+        return "layers.0", "layers.1"
+
+    @property
+    def context_layers(self) -> tuple[str, ...]:
+        """The names of the layers of the context network."""
+        return "layers.2", "layers.3", "layers.4"
+
+    def initial(self, layer: nn.Module, name: str, parameter: nn.Parameter) -> Initial:
+        """How a parameter starts and what one unit of α moves it by (docs/format.md)."""
+        return Initial(0.0, 0.0, SCALE)
+
+    def evaluate(
+        self,
+        matrices: Sequence[Tensor],
+        planes: Sequence[Tensor],
+        xs: NDArray[np.float64],
+        ys: NDArray[np.float64],
+    ) -> Tensor:
+        """Channels (N, M, C) at M columns `xs` and N rows `ys`, in pixels of the picture.
+
+        `planes` are (h, w), in coding order; those that are missing count as 0.
+        """
+        features = [
+            _interpolate(plane, level, xs, ys)
+            for plane, level in zip(planes, self.architecture.levels, strict=False)
+        ]
+        zeros = features[0].new_zeros(features[0].shape)
+        features += [zeros] * (len(self.architecture.levels) - len(features))
+        z = torch.stack(features, dim=-1)
+        h = torch.sin(linear(z, matrices[0][:, :-1], matrices[0][:, -1]))
+        return linear(h, matrices[1][:, :-1], matrices[1][:, -1])
+
+
+def _interpolate(
+    plane: Tensor, level: int, xs: NDArray[np.float64], ys: NDArray[np.float64]
+) -> Tensor:
+    rows, row_taps = (torch.from_numpy(a).to(plane.device) for a in spline(ys, level, len(plane)))
+    cols, col_taps = (
+        torch.from_numpy(a).to(plane.device) for a in spline(xs, level, plane.shape[1])
+    )
+    along = (plane[:, cols] * col_taps).sum(-1)
+    return (along[rows] * row_taps[:, :, None]).sum(1) * 2.0**-level

@@ -1,0 +1,164 @@
+"""The rate of latent planes under their context network, and its gradients, fused (Numba).
+
+A latent's inputs are 12 causal neighbours in its plane and 4 values of the two planes coded before
+it; two layers of rectified units give centre and log₂ scale of a Laplace distribution (COOL-CHIC,
+Ladune et al. 2023; C3, Kim et al. 2024). The file is coded by `entropy.context`, in integers; this
+is the same in float32, for latents that need not be integers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from inrcodec.inr.architecture import CONTEXT_INPUTS
+from inrcodec.kernels.blocks import (
+    BLOCK,
+    affine,
+    affine_back,
+    affine_gradient,
+    exp2,
+    log2,
+    rectify,
+    rectify_back,
+)
+from inrcodec.kernels.elementwise import compiled
+
+BORDER = 2
+"""Zeros above, to the left and to the right of a plane, which its first latents have as neighbours.
+"""
+
+SCALE_LEAST, SCALE_MOST = np.float32(-5), np.float32(9)
+"""Limits of the log₂ scale."""
+
+_U = np.uint64
+_ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
+_LOG2E, _LN2 = np.float32(1.4426950408889634), np.float32(0.6931471805599453)
+_FLOOR = np.float32(2e-7)
+"""Added to a probability; the coder's own floor is a third of it."""
+
+SCRATCH = 8
+"""Buffers of a block that `context_rate` needs."""
+
+
+@compiled
+def context_rate(
+    plane: Any,
+    near: Any,
+    near_rows: Any,
+    near_cols: Any,
+    far: Any,
+    far_rows: Any,
+    far_cols: Any,
+    theta: Any,
+    first: int,
+    last: int,
+    weight: Any,
+    d_plane: Any,
+    d_near: Any,
+    d_far: Any,
+    d_theta: Any,
+    scratch: Any,
+    differentiate: bool,
+) -> Any:
+    """Bits of the rows `first` to `last` of a plane.
+
+    Planes are padded by BORDER (not below). `near` is the plane coded before, `far` the one before
+    that; `near_rows` (h, 2) and `near_cols` (w, 2) are the places in it of the value at a latent
+    and of the one next to it, `far_rows` and `far_cols` (h,), (w,) those of the value alone.
+    `theta` holds weight and bias of the three layers. With `differentiate` the gradients, times
+    `weight`, are added to the arrays named d_.
+    """
+    w1, b1, w2, b2, w3, b3 = theta
+    d_w1, d_b1, d_w2, d_b2, d_w3, d_b3 = d_theta
+    x, h1, g1, dx, out, g_out, h2, g2 = scratch
+    n1, n2 = w1.shape[0] * BLOCK, w2.shape[0] * BLOCK
+    w = plane.shape[1] - 2 * BORDER
+    total: Any = 0.0
+    for y in range(first, last):
+        r = y + BORDER
+        row0, row1, row2 = near_rows[y, 0], near_rows[y, 1], far_rows[y]
+        for x0 in range(0, w, BLOCK):
+            n = min(BLOCK, w - x0)
+            for j in range(5):
+                above2 = plane[r - 2, x0 + j : x0 + j + n]
+                above1 = plane[r - 1, x0 + j : x0 + j + n]
+                for p in range(n):
+                    x[_U(j * BLOCK + p)] = above2[p]
+                for p in range(n):
+                    x[_U((5 + j) * BLOCK + p)] = above1[p]
+            for j in range(2):
+                left = plane[r, x0 + j : x0 + j + n]
+                for p in range(n):
+                    x[_U((10 + j) * BLOCK + p)] = left[p]
+            values0, values1, values2 = near[row0], near[row1], far[row2]
+            for p in range(n):
+                q = _U(near_cols[x0 + p, 0])
+                x[_U(12 * BLOCK + p)] = values0[q]
+                x[_U(13 * BLOCK + p)] = values0[_U(near_cols[x0 + p, 1])]
+                x[_U(14 * BLOCK + p)] = values1[q]
+                x[_U(15 * BLOCK + p)] = values2[_U(far_cols[x0 + p])]
+            affine(w1, b1, x, h1)
+            rectify(h1, n1)
+            affine(w2, b2, h1, h2)
+            rectify(h2, n2)
+            affine(w3, b3, h2, out)
+            bits: Any = _ZERO
+            own = plane[r, x0 + BORDER : x0 + BORDER + n]
+            d_own = d_plane[r, x0 + BORDER : x0 + BORDER + n]
+            for p in range(n):
+                scale = out[_U(BLOCK + p)]
+                inside = (scale > SCALE_LEAST) & (scale < SCALE_MOST)
+                # With s = 2^scale: P = ½(e1 - e2) beyond ½ from the centre, else 1 - ½(e1 + e2).
+                per_s = exp2(-min(max(scale, SCALE_LEAST), SCALE_MOST))
+                distance = own[p] - out[_U(p)]
+                sign = _ONE if distance >= _ZERO else -_ONE
+                d = abs(distance)
+                e1 = exp2(-abs(d - _HALF) * per_s * _LOG2E)
+                e2 = exp2(-(d + _HALF) * per_s * _LOG2E)
+                probability = _HALF * (e1 - e2) if d > _HALF else _ONE - _HALF * (e1 + e2)
+                probability += _FLOOR
+                bits -= log2(probability)
+                slope = -weight * _LOG2E * _HALF / probability
+                by_d = -slope * per_s * (e1 - e2) * sign
+                by_per_s = slope * ((_HALF - d) * e1 + (d + _HALF) * e2)
+                d_own[p] += by_d
+                g_out[_U(p)] = -by_d
+                g_out[_U(BLOCK + p)] = -by_per_s * per_s * _LN2 if inside else _ZERO
+            total += bits
+            if not differentiate:
+                continue
+            for p in range(n, BLOCK):
+                g_out[_U(p)] = _ZERO
+                g_out[_U(BLOCK + p)] = _ZERO
+            affine_gradient(g_out, h2, d_w3, d_b3)
+            affine_back(w3, g_out, g2)
+            rectify_back(g2, h2, n2)
+            affine_gradient(g2, h1, d_w2, d_b2)
+            affine_back(w2, g2, g1)
+            rectify_back(g1, h1, n1)
+            affine_gradient(g1, x, d_w1, d_b1)
+            affine_back(w1, g1, dx)
+            for j in range(5):
+                above2 = d_plane[r - 2, x0 + j : x0 + j + n]
+                above1 = d_plane[r - 1, x0 + j : x0 + j + n]
+                for p in range(n):
+                    above2[p] += dx[_U(j * BLOCK + p)]
+                for p in range(n):
+                    above1[p] += dx[_U((5 + j) * BLOCK + p)]
+            for j in range(2):
+                left = d_plane[r, x0 + j : x0 + j + n]
+                for p in range(n):
+                    left[p] += dx[_U((10 + j) * BLOCK + p)]
+            values0, values1, values2 = d_near[row0], d_near[row1], d_far[row2]
+            for p in range(n):
+                q = _U(near_cols[x0 + p, 0])
+                values0[q] += dx[_U(12 * BLOCK + p)]
+                values0[_U(near_cols[x0 + p, 1])] += dx[_U(13 * BLOCK + p)]
+                values1[q] += dx[_U(14 * BLOCK + p)]
+                values2[_U(far_cols[x0 + p])] += dx[_U(15 * BLOCK + p)]
+    return total
+
+
+assert CONTEXT_INPUTS == 16

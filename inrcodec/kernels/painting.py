@@ -1,0 +1,68 @@
+"""A pyramid's picture on any grid, by the fused kernels; the reference is `PyramidNetwork`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inrcodec.inr.architecture import Pyramid
+from inrcodec.inr.latents import spline
+from inrcodec.kernels import pyramid
+from inrcodec.kernels.blocks import BLOCK
+
+Array = NDArray[np.float32]
+
+
+def paint_pyramid(
+    architecture: Pyramid,
+    matrices: Sequence[Array],
+    planes: Sequence[Array],
+    xs: NDArray[np.float64],
+    ys: NDArray[np.float64],
+) -> Array:
+    """Channels (N, M, C) at M columns `xs` and N rows `ys`; see `PyramidNetwork.evaluate`."""
+    count = len(architecture.levels)
+    rows, taps = np.zeros((count, len(ys), 4), np.int64), np.zeros((count, len(ys), 4), np.float32)
+    starts, parts = np.zeros(count, np.int64), [np.zeros((1, len(xs)), np.float32)]
+    # A missing plane reads the row of zeros at the start.
+    for k, (plane, level) in enumerate(zip(planes, architecture.levels, strict=False)):
+        indices, taps[k] = spline(ys, level, len(plane))
+        taps[k] *= 2.0**-level
+        first, last = int(indices.min()), int(indices.max()) + 1
+        rows[k] = indices - first
+        starts[k] = sum(part.size for part in parts)
+        part = np.empty((last - first, len(xs)), np.float32)
+        cols, col_taps = spline(xs, level, plane.shape[1])
+        pyramid.interpolate_rows(plane[first:last], cols, col_taps, 0, part, 0, last - first)
+        parts.append(part)
+    out = np.empty((architecture.channels, len(ys), len(xs)), np.float32)
+    units = max(architecture.width, count + 4, 4)
+    scratch = tuple(np.zeros(units * BLOCK, np.float32) for _ in range(pyramid.SCRATCH))
+    pyramid.synthesize(
+        np.concatenate([part.ravel() for part in parts]),
+        starts,
+        rows,
+        taps,
+        padded(matrices),
+        0,
+        len(ys),
+        out,
+        scratch,
+    )
+    return np.ascontiguousarray(out.transpose(1, 2, 0))
+
+
+def padded(matrices: Sequence[Array]) -> tuple[Array, ...]:
+    """Weight and bias of each matrix (rows, cols) with zeros up to the kernels' shapes."""
+    arrays: list[Array] = []
+    for matrix in matrices:
+        rows, cols = matrix.shape
+        even = rows + rows % 2
+        weight = np.zeros((even, -(-(cols - 1) // 4) * 4), np.float32)
+        bias = np.zeros(even, np.float32)
+        weight[:rows, : cols - 1] = matrix[:, :-1]
+        bias[:rows] = matrix[:, -1]
+        arrays += [weight, bias]
+    return tuple(arrays)

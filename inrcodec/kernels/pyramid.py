@@ -1,0 +1,230 @@
+"""What a training step of the pyramid does besides the context network, fused (Numba).
+
+Soft rounding of the latents, their interpolation and its adjoint, the sine layer with its error and
+gradients, and Adam's step. Everything is float32; `inr.pyramid` has the plain PyTorch version.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from inrcodec.kernels.blocks import BLOCK, affine, affine_back, affine_gradient, exp2
+from inrcodec.kernels.elementwise import compiled, sine_and_cosine
+
+_U = np.uint64
+_ZERO, _ONE, _TWO, _HALF = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5)
+_M0, _M1, _M2 = np.uint32(0x9E3779B1), np.uint32(0x7FEB352D), np.uint32(0x846CA68B)
+_S15, _S16, _LOW = np.uint32(15), np.uint32(16), np.uint32(0xFFFF)
+
+SCRATCH = 6
+"""Buffers of a block that `synthesis_step` needs."""
+
+
+@compiled
+def soft_round(
+    y: Any, q: Any, slope: Any, inside: Any, temperature: float, seed: Any, first: int, last: int
+) -> None:
+    """q = s(s(y) + u) and its slope by y, for latents `first` to `last`; 0 where `inside` is 0.
+
+    s rounds softly, the more sharply the lower the temperature, and u is noise of a triangular
+    distribution on (-½, ½) that depends on the place and `seed` alone (C3, Kim et al. 2024, with
+    another distribution). At temperature 0 there is no noise, and q is y rounded.
+    """
+    if temperature == 0:
+        for i in range(first, last):
+            q[i] = np.floor(y[i] + _HALF) * inside[i]
+            slope[i] = inside[i]
+        return
+    full = math.tanh(0.5 / temperature)
+    rate = np.float32(2 * 1.4426950408889634 / temperature)
+    norm, steepness = np.float32(0.5 / full), np.float32(0.5 / full / temperature)
+    start = np.uint32(seed)
+    for i in range(first, last):
+        h = np.uint32(i) * _M0 + start
+        h = np.uint32((h ^ (h >> _S16)) * _M1)
+        h = np.uint32((h ^ (h >> _S15)) * _M2)
+        h = np.uint32(h ^ (h >> _S16))
+        noise = np.float32(np.int32(h & _LOW)) + np.float32(np.int32(h >> _S16))
+        noise = noise * np.float32(2.0**-17) - _HALF
+        whole = np.floor(y[i])
+        t = _ONE - _TWO / (_ONE + exp2((y[i] - whole - _HALF) * rate))
+        v = whole + _HALF + norm * t + noise
+        slope1 = steepness * (_ONE - t * t)
+        whole = np.floor(v)
+        t = _ONE - _TWO / (_ONE + exp2((v - whole - _HALF) * rate))
+        q[i] = (whole + _HALF + norm * t) * inside[i]
+        slope[i] = slope1 * steepness * (_ONE - t * t) * inside[i]
+
+
+@compiled
+def interpolate_rows(
+    plane: Any, cols: Any, taps: Any, border: int, out: Any, first: int, last: int
+) -> None:
+    """Rows `first` to `last` of a padded plane at the columns of the picture, into `out` (h, W).
+
+    `cols` (W, 4) are places in a padded row, `taps` (W, 4) their weights.
+    """
+    for y in range(first, last):
+        row = plane[y + border]
+        for x in range(out.shape[1]):
+            value = _ZERO
+            for t in range(4):
+                value += taps[x, t] * row[_U(cols[x, t])]
+            out[y, x] = value
+
+
+@compiled
+def interpolate_rows_back(
+    g: Any, cols: Any, taps: Any, border: int, d_plane: Any, first: int, last: int
+) -> None:
+    """The adjoint of `interpolate_rows`: adds to the padded gradient of the plane."""
+    for y in range(first, last):
+        row = d_plane[y + border]
+        for x in range(g.shape[1]):
+            value = g[y, x]
+            for t in range(4):
+                row[_U(cols[x, t])] += taps[x, t] * value
+
+
+@compiled
+def _features(
+    u: Any, starts: Any, rows: Any, taps: Any, width: int, y: int, x0: int, n: int, z: Any
+) -> None:
+    """z of n pixels of row y from x0 on: the vertical half of the interpolation."""
+    for k in range(len(starts)):
+        o = starts[k] + x0
+        o0, o1 = o + rows[k, y, 0] * width, o + rows[k, y, 1] * width
+        o2, o3 = o + rows[k, y, 2] * width, o + rows[k, y, 3] * width
+        u0, u1, u2, u3 = u[o0 : o0 + n], u[o1 : o1 + n], u[o2 : o2 + n], u[o3 : o3 + n]
+        t0, t1, t2, t3 = taps[k, y, 0], taps[k, y, 1], taps[k, y, 2], taps[k, y, 3]
+        for p in range(n):
+            z[_U(k * BLOCK + p)] = t0 * u0[p] + t1 * u1[p] + t2 * u2[p] + t3 * u3[p]
+
+
+@compiled
+def _sines(s: Any, cosine: Any, n: int) -> None:
+    for i in range(n):
+        sine, slope = sine_and_cosine(s[_U(i)])
+        s[_U(i)] = sine
+        cosine[_U(i)] = slope
+
+
+@compiled
+def synthesize(
+    u: Any,
+    starts: Any,
+    rows: Any,
+    taps: Any,
+    theta: Any,
+    first: int,
+    last: int,
+    out: Any,
+    scratch: Any,
+) -> None:
+    """Channels `out` (C, H, W) of rows `first` to `last`; arguments as in `synthesis_step`."""
+    w1, b1, w2, b2 = theta
+    z, s, cosine, o = scratch[0], scratch[1], scratch[2], scratch[3]
+    for y in range(first, last):
+        for x0 in range(0, out.shape[2], BLOCK):
+            n = min(BLOCK, out.shape[2] - x0)
+            _features(u, starts, rows, taps, out.shape[2], y, x0, n, z)
+            affine(w1, b1, z, s)
+            _sines(s, cosine, w1.shape[0] * BLOCK)
+            affine(w2, b2, s, o)
+            for c in range(out.shape[0]):
+                row = out[c, y, x0 : x0 + n]
+                for p in range(n):
+                    row[p] = o[_U(c * BLOCK + p)]
+
+
+@compiled
+def synthesis_step(
+    u: Any,
+    starts: Any,
+    rows: Any,
+    taps: Any,
+    theta: Any,
+    target: Any,
+    first: int,
+    last: int,
+    weight: Any,
+    d_u: Any,
+    d_theta: Any,
+    scratch: Any,
+    differentiate: bool,
+) -> Any:
+    """Sum of squared errors over rows `first` to `last` of `target` (C, H, W).
+
+    `u` holds the planes, interpolated along their rows: plane k from starts[k] on, (h_k, W). Row y
+    of the picture needs rows[k, y] of it with weights taps[k, y]. `theta` is weight and bias of the
+    sine layer and the linear one, the latter with an even number of rows.
+    With `differentiate` the gradients, times `weight`, are added to `d_u` and `d_theta`.
+    """
+    w1, b1, w2, b2 = theta
+    d_w1, d_b1, d_w2, d_b2 = d_theta
+    z, s, cosine, out, g, d_z = scratch
+    channels, _, width = target.shape
+    units = w1.shape[0] * BLOCK
+    total: Any = 0.0
+    for y in range(first, last):
+        for x0 in range(0, width, BLOCK):
+            n = min(BLOCK, width - x0)
+            _features(u, starts, rows, taps, width, y, x0, n, z)
+            affine(w1, b1, z, s)
+            _sines(s, cosine, units)
+            affine(w2, b2, s, out)
+            for c in range(channels):
+                error: Any = _ZERO
+                wanted = target[c, y, x0 : x0 + n]
+                for p in range(n):
+                    difference = out[_U(c * BLOCK + p)] - wanted[p]
+                    error += difference * difference
+                    out[_U(c * BLOCK + p)] = _TWO * weight * difference
+                total += error
+            if not differentiate:
+                continue
+            for c in range(w2.shape[0]):
+                for p in range(n if c < channels else 0, BLOCK):
+                    out[_U(c * BLOCK + p)] = _ZERO
+            affine_gradient(out, s, d_w2, d_b2)
+            affine_back(w2, out, g)
+            for i in range(units):
+                g[_U(i)] *= cosine[_U(i)]
+            affine_gradient(g, z, d_w1, d_b1)
+            affine_back(w1, g, d_z)
+            for k in range(len(starts)):
+                for t in range(4):
+                    tap = taps[k, y, t]
+                    o = starts[k] + x0 + rows[k, y, t] * width
+                    d = d_u[o : o + n]
+                    for p in range(n):
+                        d[p] += tap * d_z[_U(k * BLOCK + p)]
+    return total
+
+
+@compiled
+def adam(
+    y: Any,
+    gradient: Any,
+    slope: Any,
+    mean: Any,
+    square: Any,
+    rate: float,
+    betas: Any,
+    step: int,
+    first: int,
+    last: int,
+) -> None:
+    """A step of Adam (Kingma and Ba 2015) for y, whose gradient is `gradient` times `slope`."""
+    b1, b2 = np.float32(betas[0]), np.float32(betas[1])
+    length = np.float32(rate / (1 - betas[0] ** step))
+    correction = np.float32(1 / (1 - betas[1] ** step))
+    tiny = np.float32(1e-12)
+    for i in range(first, last):
+        g = gradient[i] * slope[i]
+        mean[i] = b1 * mean[i] + (_ONE - b1) * g
+        square[i] = b2 * square[i] + (_ONE - b2) * g * g
+        y[i] -= length * mean[i] / (np.sqrt(square[i] * correction) + tiny)
