@@ -27,9 +27,9 @@ RATIOS = (1.25, 2.0)
 
 def specifications(effort: int) -> list[str]:
     """The codecs to compare, the reference first: inrcodec as it is, with the basis `identity`."""
-    reference = f"inrcodec:effort={effort}:basis=identity"
+    reference = f"inrcodec:effort={effort}:family=siren:basis=identity"
     based = [
-        f"inrcodec:effort={effort}:basis={basis}:compaction={ratio:g}"
+        f"inrcodec:effort={effort}:family=siren:basis={basis}:compaction={ratio:g}"
         for basis in BASES
         if basis != "identity"
         for ratio in RATIOS

@@ -119,7 +119,7 @@ def encode(
         image: a picture of any mode that `image.from_pillow` takes.
         bpp: budget in bits per pixel, the whole file counted.
         max_bytes: budget in bytes. The file is never larger, and at most 1 % smaller (3 % with a
-            SIREN).
+            SIREN) unless the picture needs no more.
         psnr: least PSNR of the decoded samples, dB.
         quality: 1 to 100, a budget of 0.02 to 2 bits per pixel and 500 bytes; 50 (0.2 bpp) if no
             target is given.
@@ -182,7 +182,7 @@ def choose_family(raster: Raster, budget: int) -> str:
     """The family that makes more of a budget in bytes.
 
     >>> import numpy
-    >>> choose_family(Raster(numpy.zeros((512, 768, 3), numpy.uint8)), 9000)
+    >>> choose_family(Raster(numpy.zeros((512, 768, 3), numpy.uint8), False), 9000)
     'pyramid'
     """
     pixels = raster.width * raster.height

@@ -21,8 +21,12 @@ SYMBOLS = {
     "rgba_kronecker_icc_v0": "92219bbf4e4ab96b0cefb71689663d574642f70e704651f081cdc602f462ea01",
     "grey_dense_v0": "f47ac30bb454e6d1dfa5349a413043410f59d58fc2b6ff0e0b882237365525fd",
     "la_sparse_v0": "b70738b67b6f7f357e212209d1ee176ab027d6945898e0b88af07d320207cca5",
+    "rgb_pyramid_v0": "6cc11efd4a4cfa2c093fae7ddab62cc5f315d0b8228fa5927a15d01cbf8e4d6a",
+    "grey16_pyramid_v0": "48254096fba5319df51bad60d9c2945fc3ef39e66f62bae95d2bc302213cabba",
+    "rgba_pyramid_sparse_v0": "9b6875b1786e85af349962b91b45d6798eb9a55534a10f0d361f26925481efc0",
 }
-"""SHA-256 of each file's symbols, layer after layer, as little-endian 32-bit integers."""
+"""SHA-256 of each file's symbols, layer after layer and then plane after plane, as little-endian
+32-bit integers."""
 
 
 def golden(name: str) -> bytes:
@@ -30,8 +34,9 @@ def golden(name: str) -> bytes:
 
 
 def symbols_hash(data: bytes) -> str:
-    layers = inrcodec.open(data).layers
-    return hashlib.sha256(b"".join(x.symbols.astype("<i4").tobytes() for x in layers)).hexdigest()
+    file = inrcodec.open(data)
+    arrays = [*(layer.symbols for layer in file.layers), *file.latents]
+    return hashlib.sha256(b"".join(x.astype("<i4").tobytes() for x in arrays)).hexdigest()
 
 
 @pytest.mark.parametrize("name", SYMBOLS)
@@ -39,18 +44,19 @@ def test_the_integers_never_change(name):
     assert symbols_hash(golden(name)) == SYMBOLS[name]
 
 
+@pytest.mark.parametrize("name", ["rgb_identity_v0", "rgb_pyramid_v0"])
 @pytest.mark.parametrize("threads", ["1", "2"])
-def test_the_integers_are_the_same_in_any_process_and_thread_count(threads):
+def test_the_integers_are_the_same_in_any_process_and_thread_count(threads, name):
     code = (
         "import sys, torch, numpy; torch.set_num_threads(int(sys.argv[2])); torch.manual_seed(1); "
-        "import inrcodec, hashlib; layers = inrcodec.open(sys.argv[1]).layers; "
-        "print(hashlib.sha256(b''.join(x.symbols.astype('<i4').tobytes() for x in layers))"
-        ".hexdigest())"
+        "import inrcodec, hashlib; file = inrcodec.open(sys.argv[1]); "
+        "arrays = [*(layer.symbols for layer in file.layers), *file.latents]; "
+        "print(hashlib.sha256(b''.join(x.astype('<i4').tobytes() for x in arrays)).hexdigest())"
     )
-    path = GOLDEN / "rgb_identity_v0.prc"
+    path = GOLDEN / f"{name}.prc"
     command = [sys.executable, "-c", code, str(path), threads]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert printed.strip() == SYMBOLS["rgb_identity_v0"]
+    assert printed.strip() == SYMBOLS[name]
 
 
 @pytest.mark.parametrize("name", SYMBOLS)
@@ -80,8 +86,9 @@ def test_every_truncation_is_an_error_or_a_marked_partial_picture(name):
             picture = inrcodec.decode(data[:length], device="cpu")
             assert f"cut short after {file.bytes_read} bytes" in picture.info["partial"]
             assert picture.size == (whole.header.width, whole.header.height)
-    # A prefix is readable from the end of the first coefficient pass on.
-    assert seen == {part.offset + part.size for part in whole.parts[1:-1]}
+    # A prefix is readable from the end of the first pass, or of the first latents, on.
+    needed = 2 if whole.latents else 1
+    assert seen == {part.offset + part.size for part in whole.parts[needed:-1]}
 
 
 @pytest.mark.parametrize("flip", [0x01, 0x10, 0x80, 0xFF])
@@ -105,4 +112,4 @@ def test_every_flipped_byte_is_an_error_or_a_marked_partial_picture(name, flip):
 def test_overhead_is_within_its_limit(name):
     file = inrcodec.open(golden(name))
     if not file.icc:
-        assert file.overhead <= 48 + 6 * len(file.layers)
+        assert file.overhead <= 48 + 6 * (len(file.layers) + len(file.latents))

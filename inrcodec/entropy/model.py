@@ -121,7 +121,7 @@ def exp2_weight(exponent: int) -> int:
     """2^-x in units of 2^-31, for x = exponent / 2^32.
 
     >>> [exp2_weight(n << 31) / 2**31 for n in (0, 1, 2)]
-    [1.0, 0.7071067811343819, 0.5]
+    [1.0, 0.7071067811921239, 0.5]
     """
     weight = 1 << 31
     for i, factor in enumerate(_FACTORS, start=1):

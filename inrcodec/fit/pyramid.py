@@ -405,13 +405,14 @@ def _start_context(units: int, rng: np.random.Generator) -> list[NDArray[np.floa
     second[:, :-1] = rng.normal(size=(units, units)) * 0.5 / math.sqrt(units)
     last = np.zeros((2, units + 1))
     # Left, above, and the values of the two planes before; as two rectified halves each.
-    for unit, (place, weight) in enumerate(((11, 1.0), (7, 1.0), (12, 0.5), (15, 0.3))):
+    neighbours = ((11, 1.0), (7, 1.0), (12, 0.5), (15, 0.3))[: units // 2]
+    for unit, (place, weight) in enumerate(neighbours):
         first[2 * unit : 2 * unit + 2] = 0
         first[2 * unit, place], first[2 * unit + 1, place] = weight, -weight
     # log₂ of the scale, from -2.5 where all are 0: concave, in three pieces.
     for unit, (threshold, slope) in enumerate(((0.0, 1.5), (1.0, -1.1), (4.0, -0.3))):
         second[unit] = 0
-        second[unit, :8], second[unit, -1] = 1, -threshold
+        second[unit, : 2 * len(neighbours)], second[unit, -1] = 1, -threshold
         last[1, unit] = slope
     last[1, -1] = -2.5
     return [first, second, last]

@@ -68,7 +68,7 @@ def test_a_specification_configures_inrcodec() -> None:
     [
         ("gif", "known are inrcodec, jpeg"),
         ("jpeg:quality=3", "takes no options"),
-        ("inrcodec:speed=3", "known are effort, seed"),
+        ("inrcodec:speed=3", "known are effort, family"),
         ("inrcodec:effort", "no option"),
         ("inrcodec:effort=x", "'x' for effort"),
         ("inrcodec:effort=12", "1 to 9"),

@@ -41,9 +41,9 @@ def point(codec: str, image: str, psnr: float, **other: Any) -> dict[str, str]:
 
 
 REFERENCE, SPARSE, PLAIN = (
-    "inrcodec:effort=1:basis=identity",
-    "inrcodec:effort=1:basis=sparse:compaction=2",
-    "inrcodec:effort=1:basis=identity:variation=dead-zone",
+    "inrcodec:effort=1:family=siren:basis=identity",
+    "inrcodec:effort=1:family=siren:basis=sparse:compaction=2",
+    "inrcodec:effort=1:family=siren:basis=identity:variation=dead-zone",
 )
 POINTS = [
     point(PLAIN, "c", 26),

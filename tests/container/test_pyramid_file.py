@@ -1,0 +1,291 @@
+"""A pyramid's file: round trips, prefixes, damage, limits, and docs/format.md as its decoder."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inrcodec import decoder
+from inrcodec.container.fields import checksum, varint
+from inrcodec.container.header import Header, read_header, write_header
+from inrcodec.container.prc import Layer, read, write
+from inrcodec.entropy.context import _below, code_lengths, decode_planes, encode_planes
+from inrcodec.entropy.model import fit_model
+from inrcodec.errors import FormatError
+from inrcodec.inr.architecture import Pyramid
+from inrcodec.inr.latents import lay_out
+
+TEXT = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
+SPEC = {}
+exec("\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)), SPEC)
+
+
+def contents(levels=(2, 1, 1, 0), width=13, height=9, channels=3, seed=0, spread=2.0, **options):
+    """Random networks and latents."""
+    rng = np.random.default_rng(seed)
+    header = Header(Pyramid(channels, 8, 4, levels), width, height, **options)
+    layers = []
+    for k in header.coefficients:
+        q = np.rint(rng.laplace(0, 9, k)).astype(np.int32)
+        layers.append(Layer(fit_model(q, step=168, edge=32), q))
+    latents = [
+        np.rint(rng.laplace(0, spread, plane.shape)).astype(np.int32)
+        for plane in lay_out(header.network, width, height)
+    ]
+    latents[-1][:] = 0
+    return header, layers, latents
+
+
+def made(parts=(), **options):
+    header, layers, latents = contents(**options)
+    return write(header, layers, latents=latents, parts=parts)
+
+
+@pytest.mark.parametrize("parts", [(), (2, 2), (1, 1, 1, 1)])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_what_is_written_is_read(parts, bits):
+    header, layers, latents = contents(bits=bits, seed=77, basis="hadamard", compaction=90)
+    data = write(header, layers, latents=latents, parts=parts, icc=b"profile")
+    file = read(data)
+    assert file.header == header and file.complete and file.icc == b"profile"
+    assert write(header, file.layers, latents=file.latents, parts=parts, icc=b"profile") == data
+    for ours, theirs in zip(file.latents, latents, strict=True):
+        assert ours.dtype == np.int32 and np.array_equal(ours, theirs)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 40),
+    st.integers(1, 30),
+    st.sampled_from([0.0, 0.2, 1.0, 30.0, 3000.0]),
+    st.lists(st.integers(0, 5), min_size=1, max_size=6),
+)
+def test_any_latents_come_back(seed, width, height, spread, levels):
+    levels = tuple(sorted(levels, reverse=True))
+    header, layers, latents = contents(levels, width, height, seed=seed, spread=spread)
+    latents = [np.clip(q, -16383, 16383) for q in latents]
+    file = read(write(header, layers, latents=latents))
+    assert all(map(np.array_equal, file.latents, latents))
+
+
+def test_the_size_is_the_code_length():
+    header, _, latents = contents(width=200, height=150, spread=1.0)
+    rng = np.random.default_rng(3)
+    planes = lay_out(header.network, 200, 150)
+    values = np.zeros(planes[-1].stop, np.float32)
+    for plane, q in zip(planes, latents, strict=True):
+        plane.inner(values)[:] = q
+    network = tuple(
+        np.rint(rng.normal(size=shape) * 900) for shape in ((16, 4), 4, (4, 4), 4, (4, 2), 2)
+    )
+    most = [int(abs(q).max()) for q in latents]
+    data = encode_planes(planes, range(4), values, network, most)
+    bits = sum(
+        code_lengths(plane, planes, values, network, m).sum()
+        for plane, m in zip(planes, most, strict=True)
+    )
+    assert 0 <= 8 * len(data) - bits < 40
+    back = np.zeros_like(values)
+    decode_planes(data, planes, range(4), back, network, most)
+    assert np.array_equal(back, values)
+    for wrong in (data + b"\1", data + b"\0"):
+        with pytest.raises(FormatError, match="coded latents are invalid"):
+            decode_planes(wrong, planes, range(4), back, network, most)
+
+
+def test_a_prefix_shows_what_it_has():
+    data = made(parts=(2, 1, 1))
+    whole = read(data)
+    ends = [part.offset + part.size for part in whole.parts]
+    for length in range(len(data)):
+        if length < ends[2]:
+            with pytest.raises(FormatError, match="cut short"):
+                read(data[:length])
+            continue
+        file = read(data[:length])
+        count = 2 if length < ends[3] else 3
+        assert not file.complete and len(file.latents) == count
+        assert all(map(np.array_equal, file.latents, whole.latents[:count]))
+    picture = decoder.decode(data[: ends[2]])
+    assert "2 finest planes of latents missing" in picture.info["partial"]
+
+
+@pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
+def test_damage_is_an_error_or_a_marked_partial_file(flip):
+    data = made(parts=(3, 1))
+    for position in range(len(data)):
+        damaged = bytearray(data)
+        damaged[position] ^= flip
+        try:
+            file = read(bytes(damaged))
+        except FormatError as error:
+            assert "\n" not in str(error)
+        else:
+            assert not file.complete
+
+
+def segment(kind, payload, last=False):
+    body = bytes([kind | (0x80 if last else 0)]) + varint(len(payload)) + payload
+    return body + checksum(body)
+
+
+def test_what_is_refused():
+    header, layers, latents = contents()
+    data = write(header, layers, latents=latents, parts=(2, 2))
+    parts = read(data).parts
+    head = data[: parts[2].offset]
+    first, second = (data[part.offset : part.offset + part.size] for part in parts[2:])
+    payload = first[2 if len(first) < 128 else 3 : -4]
+    cases = {
+        "cut short in the latents": head,
+        "a part of the latents is missing": head + segment(3, b"\1\0", last=True),
+        "0 planes in a segment": head + segment(2, b"\0" + payload[1:], last=True),
+        "9 planes in a segment; there are 4 left": head + segment(2, b"\x09", last=True),
+        "latents of up to 16384": head + segment(2, b"\1" + varint(16384), last=True),
+        "last latents are missing": head + segment(2, payload, last=True),
+        "followed by other bytes": head + segment(2, payload + b"\1") + second,
+        "latents, part 1 is out of order": head + first + first,
+    }
+    for message, file in cases.items():
+        with pytest.raises(FormatError, match=message):
+            read(file)
+
+
+def test_context_networks_must_be_exact():
+    header, layers, latents = contents()
+    for step, match in ((169, "not a power of two"), (192 + 40, "beyond ±16")):
+        q = layers[3].symbols
+        wrong = [*layers[:3], Layer(fit_model(q, step=step, edge=32), q), layers[4]]
+        with pytest.raises(FormatError, match=match):
+            write(header, wrong, latents=latents)
+
+
+def test_what_cannot_be_written():
+    header, layers, latents = contents()
+    with pytest.raises(ValueError, match="shapes of the planes"):
+        write(header, layers, latents=latents[:-1])
+    with pytest.raises(ValueError, match="where there are 4"):
+        write(header, layers, latents=latents, parts=(1, 2))
+    with pytest.raises(ValueError, match="no refinement pass"):
+        write(header, layers, withheld=1, latents=latents)
+    with pytest.raises(ValueError, match="beyond ±16383"):
+        write(header, layers, latents=[q + 20000 for q in latents])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"width": 6},
+        {"context": 132},
+        {"levels": ()},
+        {"levels": (0, 1)},
+        {"levels": (16, 0)},
+        {"levels": tuple([0] * 17)},
+        {"channels": 5},
+    ],
+)
+def test_impossible_pyramids(wrong):
+    right = {"channels": 3, "width": 8, "context": 8, "levels": (1, 0)}
+    with pytest.raises(ValueError, match="may"):
+        Pyramid(**(right | wrong))
+
+
+@pytest.mark.parametrize("levels", [(0,), (3, 2, 2), (6, 5, 4, 3, 2, 2, 1, 0), (15,) * 16])
+def test_headers_come_back(levels):
+    header = Header(Pyramid(2, 20, 128, levels), 700, 65535, bits=16, seed=2**32 - 1)
+    data = write_header(header)
+    assert read_header(data) == header and len(data) <= 34
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(-400, 400), st.integers(0, 112), st.integers(0, 40))
+def test_the_documents_frequencies(centre, scale, most):
+    table = SPEC["latent_frequencies"](centre, scale, most)
+    assert min(table) >= 1 and sum(table) == 2**24
+    below = [_below(q, most, centre, scale) for q in range(-most, most + 2)]
+    assert table == np.diff(below).tolist()
+
+
+def test_a_file_by_the_document_alone():
+    header, layers, latents = contents(width=11, height=7)
+    data = write(header, layers, latents=latents)
+    part = read(data).parts[2]
+    payload = data[part.offset : part.offset + part.size - 4][2 if part.size < 130 else 3 :]
+    count, largest = payload[0], list(payload[1:5])
+    assert count == 4
+    coder = SPEC["RangeDecoder"](payload[5:])
+    blocks = [
+        np.floor(layer.symbols * 2.0 ** (168 // 8 - 26) * 2**12 + 0.5).astype(int).reshape(shape)
+        for layer, shape in zip(layers[2:], header.network.blocks[2:], strict=True)
+    ]
+    levels, decoded = header.network.levels, []
+    for k, (height, width) in enumerate(header.network.planes(11, 7)):
+        plane = np.zeros((height + 2, width + 4), int)
+        for i in range(height):
+            for j in range(width):
+                x = [plane[i, j + n] for n in range(5)] + [plane[i + 1, j + n] for n in range(5)]
+                x += [plane[i + 2, j], plane[i + 2, j + 1], 0, 0, 0, 0]
+                for before in (1, 2):
+                    if k < before:
+                        continue
+                    other, d = decoded[k - before], levels[k - before] - levels[k]
+                    r0, r1 = SPEC["nearest"](i, d, other.shape[0])
+                    c0, c1 = SPEC["nearest"](j, d, other.shape[1])
+                    if before == 1:
+                        x[12:15] = other[r0, c0], other[r0, c1], other[r1, c0]
+                    else:
+                        x[15] = other[r0, c0]
+                if largest[k]:
+                    centre, scale = SPEC["context"](
+                        [int(v) for v in x], [b.tolist() for b in blocks]
+                    )
+                    table = SPEC["latent_frequencies"](centre, scale, largest[k])
+                    plane[i + 2, j + 2] = coder.decode(table) - largest[k]
+        decoded.append(plane[2:, 2:-2])
+    assert all(map(np.array_equal, decoded, latents))
+
+
+def spline(s):
+    t = s - np.floor(s)
+    return np.floor(s).astype(int), np.array(
+        [(1 - t) ** 3, 4 - 6 * t**2 + 3 * t**3, 4 - 6 * (1 - t) ** 2 + 3 * (1 - t) ** 3, t**3]
+    ) / 6
+
+
+@pytest.mark.parametrize("size", [(13, 9), (40, 31)])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_the_documents_rendering(size, channels):
+    header, layers, latents = contents(channels=channels, spread=0.7)
+    file = read(write(header, layers, latents=latents))
+    u = (np.arange(size[0]) + 0.5) * 13 / size[0] - 0.5
+    v = (np.arange(size[1]) + 0.5) * 9 / size[1] - 0.5
+    z = np.zeros((size[1], size[0], 4))
+    for k, (level, plane) in enumerate(zip(header.network.levels, latents, strict=True)):
+        for j, x in enumerate(u):
+            for i, y in enumerate(v):
+                c, taps_x = spline((x + 0.5) / 2**level - 0.5)
+                r, taps_y = spline((y + 0.5) / 2**level - 0.5)
+                rows = np.clip(np.arange(r - 1, r + 3), 0, plane.shape[0] - 1)
+                cols = np.clip(np.arange(c - 1, c + 3), 0, plane.shape[1] - 1)
+                z[i, j, k] = taps_y @ plane[np.ix_(rows, cols)] @ taps_x * 2.0**-level
+    first, second = (
+        (layer.values / 4).reshape(shape)
+        for layer, shape in zip(layers[:2], header.network.blocks[:2], strict=True)
+    )
+    o = np.sin(z @ first[:, :-1].T + first[:, -1]) @ second[:, :-1].T + second[:, -1]
+    theirs = np.floor(np.clip((o + 1) / 2, 0, 1) * 255 + 0.5).astype(int)
+    window = decoder.Window((0, 0, 13, 9), size)
+    ours = decoder.render(header, [x.values for x in layers], file.latents, window).astype(int)
+    assert ours.shape == theirs.shape and np.abs(ours - theirs).max() <= 1
+    assert (ours != theirs).mean() < 0.002 and ours.std() > 10
+
+
+def test_planes_of_zeros_cost_nothing():
+    header, layers, latents = contents()
+    data = write(header, layers, latents=[np.zeros_like(q) for q in latents])
+    file = read(data)
+    assert file.parts[2].coded == 0 and not any(q.any() for q in file.latents)
