@@ -271,7 +271,9 @@ def list_codecs() -> None:
     for name in codecs.NAMES:
         codec = codecs.parse(name)
         click.echo(f"{name:<9} {codec.missing() or codec.version}")
-    click.echo("\nOptions: inrcodec:effort=2:family=siren:seed=0:basis=identity:compaction=1.25:device=auto")
+    click.echo(
+        "\nOptions: inrcodec:effort=2:family=siren:seed=0:basis=identity:compaction=1.25:device=auto"
+    )
     click.echo("         coin:effort=2:seed=0")
 
 

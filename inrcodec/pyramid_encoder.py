@@ -98,6 +98,8 @@ def _header(settings: PyramidSettings, size: int) -> Header:
         basis=settings.basis,
         compaction=settings.compaction,
         seed=settings.seed,
+        whole_first=False,
+        whole_last=False,
     )
 
 

@@ -20,6 +20,7 @@ from inrcodec.inr.coordinates import grid
 from inrcodec.inr.family import grow
 from inrcodec.kernels.siren import SirenStep
 from inrcodec.pranc.layout import kronecker_ranks
+from inrcodec.pranc.reparametrization import Block
 
 BATCH = 16384
 """Pixels of a training step on a CPU: after equal time, half or twice as many are 0.7 dB behind
@@ -64,7 +65,7 @@ class Problem:
     @property
     def shapes(self) -> list[tuple[int, int]]:
         """The matrix that each layer's coefficients form, for optimisers that use it."""
-        return [self._shape(index) for index in range(len(self.pranc.blocks))]
+        return [matrix_shape(block, self.header.compaction) for block in self.pranc.blocks]
 
     @property
     def rates(self) -> list[float]:
@@ -72,14 +73,6 @@ class Problem:
         share = (self.header.network.width - FEW) / (MANY - FEW)
         first = FIRST_RATE ** min(1.0, max(0.0, share))
         return [first] + [1.0] * (len(self.pranc.blocks) - 1)
-
-    def _shape(self, index: int) -> tuple[int, int]:
-        block = self.pranc.blocks[index]
-        if block.basis.name == "identity":
-            return block.rows, block.cols
-        if block.basis.name == "kronecker":
-            return kronecker_ranks(block.rows, block.cols, self.header.compaction)
-        return block.basis.k, 1
 
     def sample(self) -> Tensor:
         """The pixels of one training step: one from each cell of a grid, or all where they fit.
@@ -156,6 +149,15 @@ class Problem:
             rows = gradients[:, :, None] * (inputs * block.scale)[:, None, :]
             derivatives.append(block.basis.project(rows.flatten(1).T).T)
         return derivatives
+
+
+def matrix_shape(block: Block, compaction: int) -> tuple[int, int]:
+    """The matrix that a block's coefficients form, for optimisers that use it."""
+    if block.basis.name == "identity":
+        return block.rows, block.cols
+    if block.basis.name == "kronecker":
+        return kronecker_ranks(block.rows, block.cols, compaction)
+    return block.basis.k, 1
 
 
 def training_precision(device: str) -> torch.dtype:

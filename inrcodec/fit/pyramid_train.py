@@ -18,6 +18,7 @@ from torch import Tensor
 
 from inrcodec.container.prc import Layer, write
 from inrcodec.entropy.model import LayerModel, fit_model
+from inrcodec.fit.problem import matrix_shape
 from inrcodec.fit.pyramid import Array, PyramidProblem, network_rates, start
 from inrcodec.fit.schedule import Clock
 from inrcodec.fit.soap import Soap
@@ -121,12 +122,8 @@ class PyramidFit:
         self._weight = _first_weight(problem, goal)
         self._free = problem.alphas
         self._begin()
-        shapes = [(block.rows, block.cols) for block in problem.pranc.blocks]
-        if any(block.basis.name != "identity" for block in problem.pranc.blocks):
-            shapes = [
-                shape if block.basis.name == "identity" else (block.basis.k, 1)
-                for block, shape in zip(problem.pranc.blocks, shapes, strict=True)
-            ]
+        compaction = problem.header.compaction
+        shapes = [matrix_shape(block, compaction) for block in problem.pranc.blocks]
         self._free = [alpha.clone() for alpha in problem.alphas]
         self._soap = Soap(self._free, shapes, network_rates(problem))
 
