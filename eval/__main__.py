@@ -271,9 +271,8 @@ def list_codecs() -> None:
     for name in codecs.NAMES:
         codec = codecs.parse(name)
         click.echo(f"{name:<9} {codec.missing() or codec.version}")
-    click.echo(
-        "\nOptions: inrcodec:effort=2:family=siren:seed=0:basis=identity:compaction=1.25:device=auto"
-    )
+    options = "effort=2:family=siren:seed=0:basis=identity:compaction=1.25:device=auto"
+    click.echo(f"\nOptions: inrcodec:{options}")
     click.echo("         coin:effort=2:seed=0")
 
 
