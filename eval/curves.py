@@ -47,7 +47,8 @@ class Curves:
         name: of the data set.
         points: a row a point, ordered by codec, image and setting.
         codecs: ours first.
-        own: the configuration of inrcodec with the most images, None where there is none.
+        own: the configuration of inrcodec with the most images, of these the one with the shortest
+            name; None where there is none.
         images: those that `own` was measured on; without it, all.
     """
 
@@ -61,7 +62,7 @@ class Curves:
         )
         images = {codec: self.of(codec) for codec in self.codecs}
         ours = [codec for codec in self.codecs if is_own(codec)]
-        self.own = max(ours, key=lambda codec: len(images[codec]), default=None)
+        self.own = max(ours, key=lambda codec: (len(images[codec]), -len(codec)), default=None)
         self.images = images[self.own] if self.own else sorted(points["image"].unique())
 
     @property

@@ -19,6 +19,7 @@ from inrcodec import container, encoder
 from inrcodec.decoder import decode
 from inrcodec.fit import quantize
 from inrcodec.fit.problem import Problem
+from inrcodec.fit.pyramid_train import PyramidFit
 from inrcodec.fit.quantize import RateControl
 from inrcodec.fit.soap import Soap
 from inrcodec.image import Raster, from_pillow
@@ -29,6 +30,21 @@ STEPS = 20
 
 RATE = 1e-3
 """Learning rate of the timed steps: it costs the same at any, and this one is stable."""
+
+
+PHASES: dict[str, list[tuple[str, Any, str]]] = {
+    "siren": [
+        ("fit", encoder, "fit"),
+        ("curvature", quantize, "curvature"),
+        ("refit", RateControl, "_refit"),
+    ],
+    "pyramid": [
+        ("start", PyramidFit, "_begin"),
+        ("quantize", PyramidFit, "_quantize"),
+        ("finish", PyramidFit, "_finish"),
+    ],
+}
+"""Of each family: a phase, and the function that is all of it; the rest is the training."""
 
 
 def synthetic(width: int, height: int) -> Raster:
@@ -53,7 +69,8 @@ class Timings:
         self._raster = raster
         self.figures: dict[str, Callable[[], Row]] = {
             **{
-                f"encode, effort {effort}": functools.partial(self.encoding, effort)
+                f"{family}, effort {effort}": functools.partial(self.encoding, family, effort)
+                for family in PHASES
                 for effort in efforts
             },
             "decode": self.decoding,
@@ -62,17 +79,17 @@ class Timings:
         }
 
     @functools.cached_property
-    def _file(self) -> bytes:
+    def _files(self) -> dict[str, bytes]:
         # The network, and so the time of a step, is that of any effort.
-        return self._encode(effort=1)
+        return {family: self._encode(effort=1, family=family) for family in PHASES}
 
-    def encoding(self, effort: int) -> Row:
+    def encoding(self, family: str, effort: int) -> Row:
         """Seconds of an encoding and of its phases."""
         runs = []
         for _ in range(self._runs):
             start = time.perf_counter()
-            with _phases() as seconds:
-                self._encode(effort=effort)
+            with _phases(PHASES[family]) as seconds:
+                self._encode(effort=effort, family=family)
             total = time.perf_counter() - start
             runs.append(seconds | {"rest": total - sum(seconds.values()), "total": total})
         return {
@@ -81,16 +98,16 @@ class Timings:
         }
 
     def decoding(self) -> Row:
-        """Milliseconds of decoding at the picture's size and at twice that."""
+        """Milliseconds of decoding files of both families."""
         return self._compare(
             {
-                "scale 1": lambda: decode(self._file, device="cpu"),
-                "scale 2": lambda: decode(self._file, scale=2, device="cpu"),
+                family: functools.partial(decode, data, device="cpu")
+                for family, data in self._files.items()
             }
         )
 
     def fit_step(self) -> Row:
-        """Milliseconds of loss and gradient: autograd with PyTorch's threads, and the kernel."""
+        """Milliseconds of a SIREN's loss and gradient: by autograd and by the kernel."""
         return self._compare({"autograd": self._by_autograd(), "kernel": self._by_kernel()}, STEPS)
 
     def _by_autograd(self) -> Callable[[], None]:
@@ -126,7 +143,7 @@ class Timings:
         )
 
     def _problem(self) -> tuple[Problem, list[torch.Tensor]]:
-        problem = Problem(self._raster, container.open(self._file).header, "cpu")
+        problem = Problem(self._raster, container.open(self._files["siren"]).header, "cpu")
         return problem, [alpha.requires_grad_() for alpha in problem.pranc.zeros()]
 
     def _compare(self, alternatives: dict[str, Callable[[], Any]], steps: int = 1) -> Row:
@@ -154,14 +171,9 @@ def _spread(seconds: Sequence[float], factor: float) -> Row:
 
 
 @contextmanager
-def _phases() -> Iterator[dict[str, float]]:
+def _phases(calls: Sequence[tuple[str, Any, str]]) -> Iterator[dict[str, float]]:
     """Seconds that the encoder spends in each phase, timed where it calls them."""
     seconds: dict[str, float] = {}
-    calls = [
-        ("fit", encoder, "fit"),
-        ("curvature", quantize, "curvature"),
-        ("refit", RateControl, "_refit"),
-    ]
     with ExitStack() as stack:
         for phase, owner, name in calls:
             seconds[phase] = 0.0

@@ -11,23 +11,25 @@ from eval import __main__ as commands
 
 def test_speed_times_efforts_phases_and_alternatives(tmp_path: Path) -> None:
     out = tmp_path / "speed.json"
-    words = ["speed", "--width", "32", "--height", "24", "--bpp", "4", "--efforts", "1",
+    words = ["speed", "--width", "48", "--height", "40", "--bpp", "2", "--efforts", "1",
              "--runs", "1", "--out", str(out)]  # fmt: skip
     result = CliRunner().invoke(commands.main, words)
     assert result.exit_code == 0, result.output
     content = json.loads(out.read_text())
     figures = content["figures"]
-    assert list(figures) == ["encode, effort 1", "decode", "fit step", "optimiser step"]
-    phases = {name: t["median"] for name, t in figures["encode, effort 1"]["times"].items()}
-    total = phases.pop("total")
-    assert sum(phases.values()) == pytest.approx(total, abs=1e-3)
-    assert all(seconds > 0 for seconds in phases.values())
+    encodings = ["siren, effort 1", "pyramid, effort 1"]
+    assert list(figures) == [*encodings, "decode", "fit step", "optimiser step"]
+    for encoding in encodings:
+        phases = {name: t["median"] for name, t in figures[encoding]["times"].items()}
+        total = phases.pop("total")
+        assert sum(phases.values()) == pytest.approx(total, abs=1e-3)
+        assert all(seconds > 0 for seconds in phases.values())
     for figure in ("decode", "fit step", "optimiser step"):
         first, second = (time["median"] for time in figures[figure]["times"].values())
         assert figures[figure]["ratio"] == pytest.approx(first / second, rel=0.01)
     for shown in ("machine:", "versions: python", "threads:", "autograd / kernel"):
         assert shown in result.output
-    assert content["picture"] == {"width": 32, "height": 24, "bpp": 4.0, "seed": 0, "runs": 1}
+    assert content["picture"] == {"width": 48, "height": 40, "bpp": 2.0, "seed": 0, "runs": 1}
     assert str(tmp_path) not in out.read_text()
 
 
