@@ -129,11 +129,11 @@ def render(
     rows = max(1, CHUNK // (width * header.network.width))
     columns = max(1, CHUNK // 64)
     with torch.no_grad():
+        xs, ys = window.columns, window.rows
         for top in range(0, height, rows):
-            ys = window.rows[top : top + rows]
             for left in range(0, width, columns):
-                xs = window.columns[left : left + columns]
-                unit = (paint(xs, ys) + 1) / 2
+                painted = paint(xs[left : left + columns], ys[top : top + rows])
+                unit = (painted + 1) / 2
                 samples[top : top + rows, left : left + columns] = from_unit(unit, header.bits)
     return samples
 

@@ -114,16 +114,6 @@ def decode_planes(
         raise FormatError("the coded latents are invalid or followed by other bytes")
 
 
-def code_lengths(
-    plane: Plane, planes: Sequence[Plane], latents: Latents, network: tuple[Fixed, ...], most: int
-) -> NDArray[np.float32]:
-    """Bits (h, w) that each latent of a plane costs as it is."""
-    bits = np.zeros(plane.shape, np.float32)
-    if most:
-        _measure_plane(*_inputs(plane, planes, latents), network, most, bits)
-    return bits
-
-
 _Inputs = tuple[Latents, Latents, Indices, Indices, Latents, Indices, Indices]
 
 
@@ -352,29 +342,3 @@ def _decode_plane(
                 width <<= _U64(32)
     state[0], state[1] = offset, width
     return size
-
-
-@compiled
-def _measure_plane(
-    plane: Any,
-    near: Any,
-    near_rows: Any,
-    near_cols: Any,
-    far: Any,
-    far_rows: Any,
-    far_cols: Any,
-    network: Any,
-    most: int,
-    bits: Any,
-) -> None:
-    inputs, out = np.zeros(CONTEXT_INPUTS), np.zeros(2)
-    h1, h2 = np.zeros(len(network[1])), np.zeros(len(network[3]))
-    empty = _predict(inputs, network, h1, h2, out)
-    for y in range(plane.shape[0] - BORDER):
-        for x in range(plane.shape[1] - 2 * BORDER):
-            centre, scale = empty
-            if _gather(plane, near, near_rows, near_cols, far, far_rows, far_cols, y, x, inputs):
-                centre, scale = _predict(inputs, network, h1, h2, out)
-            symbol = np.int64(plane[y + BORDER, x + BORDER])
-            count = _below(symbol + 1, most, centre, scale) - _below(symbol, most, centre, scale)
-            bits[y, x] = PRECISION - np.log2(float(count))

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -24,7 +22,8 @@ from inrcodec.inr.architecture import Pyramid
 from inrcodec.inr.family import grow_pyramid
 from inrcodec.inr.latents import BORDER, Parents, lay_out, spline
 from inrcodec.kernels import context, pyramid
-from inrcodec.kernels.blocks import BLOCK
+from inrcodec.kernels.blocks import BLOCK, padded
+from inrcodec.kernels.siren import thread_pool
 
 T = TypeVar("T")
 Array = NDArray[np.float32]
@@ -73,8 +72,9 @@ class PyramidProblem:
         self._mean, self._square, self._inside = (np.zeros(size, np.float32) for _ in range(3))
         for plane in self.planes:
             plane.inner(self._inside)[:] = 1
+        self._far = [(p.far.rows[:, 0].copy(), p.far.cols[:, 0].copy()) for p in self.planes]
         self._lay_out_rows()
-        self._theta = [np.zeros(shape, np.float32) for shape in self._theta_shapes()]
+        self.load()
         threads = torch.get_num_threads()
         self._threads = [self._make_thread() for _ in range(threads)]
 
@@ -86,20 +86,13 @@ class PyramidProblem:
         self._u = np.zeros(sum(heights) * self.width, np.float32)
         self._rows = np.zeros((count, height, 4), np.int64)
         self._taps = np.zeros((count, height, 4), np.float32)
-        self.columns = []
+        self.rows, self.columns = [], []
         for k, plane in enumerate(self.planes):
             rows, taps = spline(np.arange(float(height)), plane.level, plane.shape[0])
+            self.rows.append((rows, taps))
             self._rows[k], self._taps[k] = rows, taps * 2.0**-plane.level
             cols, taps = spline(np.arange(float(self.width)), plane.level, plane.shape[1])
             self.columns.append((cols + BORDER, taps))
-
-    def _theta_shapes(self) -> list[tuple[int, ...]]:
-        """Weight and bias of each layer as the kernels take them: rows even, columns by fours."""
-        shapes: list[tuple[int, ...]] = []
-        for rows, cols in self.architecture.blocks:
-            even = rows + rows % 2
-            shapes += [(even, -(-(cols - 1) // 4) * 4), (even,)]
-        return shapes
 
     def _make_thread(self) -> _Thread:
         a = self.architecture
@@ -116,10 +109,7 @@ class PyramidProblem:
     def load(self) -> None:
         """Make the networks of the coefficients."""
         matrices = self.pranc.matrices([alpha.detach() for alpha in self.alphas])
-        for matrix, w, b in zip(matrices, self._theta[::2], self._theta[1::2], strict=True):
-            array = matrix.numpy()
-            w[: len(array), : array.shape[1] - 1] = array[:, :-1]
-            b[: len(array)] = array[:, -1]
+        self._theta = padded([matrix.numpy() for matrix in matrices])
 
     def loss(
         self, weight: float, temperature: float, seed: int = 0, differentiate: bool = False
@@ -166,9 +156,8 @@ class PyramidProblem:
                 plane.near.rows,
                 plane.near.cols,
                 far,
-                plane.far.rows[:, 0].copy(),
-                plane.far.cols[:, 0].copy(),
-                tuple(self._theta[4:]),
+                *self._far[k],
+                self._theta[4:],
                 first,
                 last,
                 np.float32(weight),
@@ -195,7 +184,7 @@ class PyramidProblem:
             self._starts,
             self._rows,
             self._taps,
-            tuple(self._theta[:4]),
+            self._theta[:4],
             self.target,
             first,
             last,
@@ -269,7 +258,7 @@ class PyramidProblem:
         threads = len(self._threads)
         if threads == 1:
             return [work(0)]
-        return list(_pool(threads).map(work, range(threads)))
+        return list(thread_pool(threads).map(work, range(threads)))
 
     def psnr(self, error: float) -> float:
         """PSNR in dB of a mean squared error of samples in [-1, 1]."""
@@ -278,11 +267,6 @@ class PyramidProblem:
     def rounded(self) -> list[NDArray[np.int32]]:
         """The latents as integers, plane by plane."""
         return [np.floor(plane.inner(self.y) + 0.5).astype(np.int32) for plane in self.planes]
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "pyramid")
 
 
 def start(problem: PyramidProblem, weight: float, seed: int) -> None:
@@ -329,9 +313,7 @@ def _expand(problem: PyramidProblem, k: int, plane: Array) -> Array:
     cols, taps = problem.columns[k]
     along = np.empty((len(plane), problem.width), np.float32)
     pyramid.interpolate_rows(plane, cols - BORDER, taps, 0, along, 0, len(plane))
-    rows, row_taps = spline(
-        np.arange(float(problem.height)), problem.planes[k].level, problem.planes[k].shape[0]
-    )
+    rows, row_taps = problem.rows[k]
     turned = np.ascontiguousarray(along.T)
     out = np.empty((problem.width, problem.height), np.float32)
     pyramid.interpolate_rows(turned, rows, row_taps, 0, out, 0, problem.width)
@@ -341,7 +323,7 @@ def _expand(problem: PyramidProblem, k: int, plane: Array) -> Array:
 def _contract(problem: PyramidProblem, k: int, picture: Array) -> Array:
     """The adjoint of `_expand`."""
     height, width = problem.planes[k].shape
-    rows, row_taps = spline(np.arange(float(problem.height)), problem.planes[k].level, height)
+    rows, row_taps = problem.rows[k]
     turned = np.zeros((problem.width, height), np.float32)
     pyramid.interpolate_rows_back(
         np.ascontiguousarray(picture.T), rows, row_taps, 0, turned, 0, problem.width

@@ -124,7 +124,8 @@ class PyramidFit:
         self._begin()
         compaction = problem.header.compaction
         shapes = [matrix_shape(block, compaction) for block in problem.pranc.blocks]
-        self._free = [alpha.clone() for alpha in problem.alphas]
+        # These are trained in place, until a quantized layer takes the place of one.
+        problem.alphas = list(self._free)
         self._soap = Soap(self._free, shapes, network_rates(problem))
 
     def _begin(self) -> None:
@@ -161,8 +162,6 @@ class PyramidFit:
     ) -> None:
         problem = self.problem
         self._noise += 0x9E3779B9
-        for k, quantized in enumerate(self._models):
-            problem.alphas[k] = _values(quantized) if quantized else self._free[k]
         error, bits = problem.loss(self._weight, temperature, self._noise, differentiate=True)
         for vector, gradient, model in zip(
             self._free, problem.gradients, self._models, strict=True
@@ -237,7 +236,8 @@ class PyramidFit:
                 best, least = code, cost
             if worse == 2:
                 break
-        self._models[index] = _round(alpha, best)
+        self._models[index] = quantized = _round(alpha, best)
+        self.problem.alphas[index] = _values(quantized)
 
     def _finish(self) -> bytes | None:
         """Come to within the goal by short trainings of the latents alone."""

@@ -6,9 +6,11 @@ block have a constant length and unsigned indices, so that LLVM makes vector ins
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inrcodec.kernels.elementwise import compiled
 
@@ -33,6 +35,20 @@ _E0, _E1, _E2, _E3, _E4, _E5 = _polynomial(lambda x: 2.0**x, 5)
 _L0, _L1, _L2, _L3, _L4, _L5, _L6 = _polynomial(lambda t: np.log2(1 + t) / t, 6)
 _SHIFT, _BIAS = np.int32(23), np.int32(127)
 _MANTISSA, _UNIT = np.int32(0x7FFFFF), np.int32(0x3F800000)
+
+
+def padded(matrices: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], ...]:
+    """Weight and bias of each matrix (rows, cols) with zeros up to the kernels' shapes."""
+    arrays: list[NDArray[np.float32]] = []
+    for matrix in matrices:
+        rows, cols = matrix.shape
+        even = rows + rows % 2
+        weight = np.zeros((even, -(-(cols - 1) // 4) * 4), np.float32)
+        bias = np.zeros(even, np.float32)
+        weight[:rows, : cols - 1] = matrix[:, :-1]
+        bias[:rows] = matrix[:, -1]
+        arrays += [weight, bias]
+    return tuple(arrays)
 
 
 @compiled

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from inrcodec.inr.architecture import CONTEXT_INPUTS
+from inrcodec.inr.latents import BORDER
 from inrcodec.kernels.blocks import (
     BLOCK,
     affine,
@@ -24,10 +25,6 @@ from inrcodec.kernels.blocks import (
     rectify_back,
 )
 from inrcodec.kernels.elementwise import compiled
-
-BORDER = 2
-"""Zeros above, to the left and to the right of a plane, which its first latents have as neighbours.
-"""
 
 SCALE_LEAST, SCALE_MOST = np.float32(-5), np.float32(9)
 """Limits of the log₂ scale."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inrcodec.inr.architecture import Pyramid
 from inrcodec.inr.latents import spline
 from inrcodec.kernels import pyramid
-from inrcodec.kernels.blocks import BLOCK
+from inrcodec.kernels.blocks import BLOCK, padded
 
 Array = NDArray[np.float32]
 
@@ -52,17 +52,3 @@ def paint_pyramid(
         scratch,
     )
     return np.ascontiguousarray(out.transpose(1, 2, 0))
-
-
-def padded(matrices: Sequence[Array]) -> tuple[Array, ...]:
-    """Weight and bias of each matrix (rows, cols) with zeros up to the kernels' shapes."""
-    arrays: list[Array] = []
-    for matrix in matrices:
-        rows, cols = matrix.shape
-        even = rows + rows % 2
-        weight = np.zeros((even, -(-(cols - 1) // 4) * 4), np.float32)
-        bias = np.zeros(even, np.float32)
-        weight[:rows, : cols - 1] = matrix[:, :-1]
-        bias[:rows] = matrix[:, -1]
-        arrays += [weight, bias]
-    return tuple(arrays)

@@ -89,7 +89,7 @@ class SirenStep:
         if threads == 1:
             results = [work(0)]
         else:
-            results = list(_pool(self._threads).map(work, range(threads)))
+            results = list(thread_pool(self._threads).map(work, range(threads)))
         samples = len(pixels) * self._siren.channels
         loss = sum(result[0] for result in results) / samples
         gradients = []
@@ -160,7 +160,7 @@ class SirenStep:
 
 
 @cache
-def _pool(threads: int) -> ThreadPoolExecutor:
+def thread_pool(threads: int) -> ThreadPoolExecutor:
     """Threads in which PyTorch starts none of its own."""
     ready = threading.Barrier(threads + 1)
 
@@ -169,7 +169,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
         ready.wait()
 
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, "siren", initializer=prepare)
+    pool = ThreadPoolExecutor(threads, "kernels", initializer=prepare)
     for _ in range(threads):
         pool.submit(int)
     ready.wait()
