@@ -20,7 +20,7 @@ from inrcodec.container.header import Header
 from inrcodec.image import Raster, to_unit
 from inrcodec.inr.architecture import Pyramid
 from inrcodec.inr.family import grow_pyramid
-from inrcodec.inr.latents import BORDER, Parents, lay_out, spline
+from inrcodec.inr.latents import BORDER, Parents, interpolation, lay_out
 from inrcodec.kernels import context, pyramid
 from inrcodec.kernels.blocks import BLOCK, padded
 from inrcodec.kernels.siren import thread_pool
@@ -88,10 +88,10 @@ class PyramidProblem:
         self._taps = np.zeros((count, height, 4), np.float32)
         self.rows, self.columns = [], []
         for k, plane in enumerate(self.planes):
-            rows, taps = spline(np.arange(float(height)), plane.level, plane.shape[0])
+            rows, taps = interpolation(np.arange(float(height)), plane.level, plane.shape[0])
             self.rows.append((rows, taps))
             self._rows[k], self._taps[k] = rows, taps * 2.0**-plane.level
-            cols, taps = spline(np.arange(float(self.width)), plane.level, plane.shape[1])
+            cols, taps = interpolation(np.arange(float(self.width)), plane.level, plane.shape[1])
             self.columns.append((cols + BORDER, taps))
 
     def _make_thread(self) -> _Thread:
@@ -264,6 +264,14 @@ class PyramidProblem:
         """PSNR in dB of a mean squared error of samples in [-1, 1]."""
         return -10 * math.log10(max(error, 1e-12) / 4)
 
+    def features(self, chosen: NDArray[np.int64]) -> Array:
+        """The inputs of the sine layer (N, planes) at some pixels, numbered row by row."""
+        features = [
+            _expand(self, k, plane.inner(self.q)).ravel()[chosen] * 2.0**-plane.level
+            for k, plane in enumerate(self.planes)
+        ]
+        return np.stack(features, axis=1).astype(np.float32)
+
     def rounded(self) -> list[NDArray[np.int32]]:
         """The latents as integers, plane by plane."""
         return [np.floor(plane.inner(self.y) + 0.5).astype(np.int32) for plane in self.planes]
@@ -283,8 +291,9 @@ def start(problem: PyramidProblem, weight: float, seed: int) -> None:
     for k, plane in enumerate(problem.planes):
         channel = _channel(problem.architecture, k)
         values = _least_squares(problem, k, rest[channel])
-        # A sample of a coarse plane moves 4^ℓ pixels, by 0.23 in the mean square.
-        delta = step / math.sqrt(0.23 * 4.0**plane.level * (1 if channel == 0 else 0.6))
+        # A sample of a plane moves 4^ℓ pixels, each by the square of its tap.
+        power = float(np.square(problem.columns[k][1]).sum(1).mean()) ** 2
+        delta = step / math.sqrt(power * 4.0**plane.level * (1 if channel == 0 else 0.6))
         latents = values / delta
         latents = np.sign(latents) * np.maximum(np.abs(latents) - 0.1, 0)
         plane.inner(problem.y)[:] = latents

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inrcodec.container.prc import Layer, write
-from inrcodec.entropy.model import LayerModel, fit_model
+from inrcodec.entropy.model import LIMIT_MAGNITUDE, LayerModel, fit_model
 from inrcodec.fit.problem import matrix_shape
 from inrcodec.fit.pyramid import Array, PyramidProblem, network_rates, start
+from inrcodec.fit.pyramid_curvature import curvature_factor
 from inrcodec.fit.schedule import Clock
 from inrcodec.fit.soap import Soap
 from inrcodec.kernels.siren import one_thread
+from inrcodec.l2.rounding import nearest_plane
 
 SHORT, LONG = 250, 800
 """Steps at which the first, and the second, of these pairs measured best."""
@@ -65,8 +67,12 @@ LIMIT_STARTS = 3
 GAIN = 0.06
 """Most of λ's change in a step, as a share of the error of the rate."""
 
-EXPECTED_BITS = 7.5
+EXPECTED_BITS = 6.0
 """Of a network's coefficient, until it is quantized."""
+
+NETWORK_PRICE = 2
+"""A network's bit counts this much when its step is chosen: the rest then trains on, and makes up
+for a part of what coarse steps cost."""
 
 EDGE = 32
 """No dead zone."""
@@ -224,20 +230,22 @@ class PyramidFit:
         alpha = self._free[index].numpy().astype(np.float64)
         spread = max(float(np.sqrt(np.mean(alpha**2))), 1e-6)
         finest = round((192 + 8 * math.log2(spread / 200)) / stride) * stride
-        best, worse, least = finest, 0, math.inf
+        factor = curvature_factor(self.problem, index, self._weight, self._count)
+        best, worse, least = _round(alpha, finest, factor), 0, math.inf
         # From fine to coarse: a layer that is far too coarse has no slope to follow.
         for code in range(min(max(finest, 0), 200), 249, stride):
-            model = _round(alpha, code)
+            model = _round(alpha, code, factor)
             self.problem.alphas[index] = _values(model)
             error, bits = self.problem.loss(self._weight, temperature, self._noise)
-            cost = error + self._weight * (bits + model[0].bits(model[1])) / self.problem.pixels
+            bits += NETWORK_PRICE * model[0].bits(model[1])
+            cost = error + self._weight * bits / self.problem.pixels
             worse = 0 if cost < least else worse + 1
             if cost < least:
-                best, least = code, cost
+                best, least = model, cost
             if worse == 2:
                 break
-        self._models[index] = quantized = _round(alpha, best)
-        self.problem.alphas[index] = _values(quantized)
+        self._models[index] = best
+        self.problem.alphas[index] = _values(best)
 
     def _finish(self) -> bytes | None:
         """Come to within the goal by short trainings of the latents alone."""
@@ -344,9 +352,11 @@ def _first_weight(problem: PyramidProblem, goal: Goal) -> float:
     return float(0.02 * 2 ** (-4 * min(rate, 3.0)))
 
 
-def _round(alpha: NDArray[np.float64], step: int) -> tuple[LayerModel, NDArray[np.int32]]:
-    symbols = np.floor(alpha / 2 ** ((step - 192) / 8) + 0.5).astype(np.int32)
-    symbols = np.clip(symbols, -16383, 16383).astype(np.int32)
+def _round(
+    alpha: NDArray[np.float64], step: int, factor: NDArray[np.float64]
+) -> tuple[LayerModel, NDArray[np.int32]]:
+    size = 2 ** ((step - 192) / 8)
+    symbols = nearest_plane(alpha, factor, EDGE / 64 * size, size, LIMIT_MAGNITUDE)
     return fit_model(symbols, step, EDGE), symbols
 
 

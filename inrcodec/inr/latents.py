@@ -1,7 +1,7 @@
 """Where latents lie: the planes' places in one array, and what is read from them, as index tables.
 
 Sample i of a plane of level ℓ is at (i + ½)·2^ℓ - ½ in pixels of the picture. Between samples a
-plane is a cubic B-spline, so that it has a value anywhere; at the borders its samples are repeated.
+plane is interpolated, so that it has a value anywhere; at the borders its samples are repeated.
 """
 
 from __future__ import annotations
@@ -114,20 +114,32 @@ def _nearest(n: int, m: int, octaves: int) -> Indices:
     return np.stack([own, np.clip(own + np.where(right, 1, -1), 0, m - 1)], axis=1)
 
 
-def spline(positions: NDArray[np.float64], level: int, n: int) -> tuple[Indices, Taps]:
+def interpolation(positions: NDArray[np.float64], level: int, n: int) -> tuple[Indices, Taps]:
     """The four samples, of n, and their weights (N, 4) that give a plane's values at positions.
 
-    Positions (N,) are in pixels of the picture, 0 at the centre of the first.
+    Positions (N,) are in pixels of the picture, 0 at the centre of the first. The weights are those
+    of the cubic kernels of Mitchell and Netravali (1988): B = C = 1/3 for the finest plane, which a
+    B-spline would blur, and the B-spline, B = 1 and C = 0, for the others.
 
-    >>> indices, taps = spline(np.array([0.5]), level=1, n=3)
+    >>> indices, taps = interpolation(np.array([0.5]), level=1, n=3)
     >>> indices, taps.round(3)
     (array([[0, 0, 1, 2]]), array([[0.167, 0.667, 0.167, 0.   ]], dtype=float32))
     """
     u = (positions + 0.5) / 2**level - 0.5
     first = np.floor(u)
     t = u - first
+    b = 1 / 3 if level == 0 else 1.0
+    c = (1 - b) / 2
+    near = (2 - 1.5 * b - c, -3 + 2 * b + c, 0, 1 - b / 3)
+    far = (-b / 6 - c, b + 5 * c, -2 * b - 8 * c, 4 * b / 3 + 4 * c)
     taps = np.stack(
-        [(1 - t) ** 3, 4 - 6 * t**2 + 3 * t**3, 4 - 6 * (1 - t) ** 2 + 3 * (1 - t) ** 3, t**3], 1
+        [
+            np.polyval(far, t + 1),
+            np.polyval(near, t),
+            np.polyval(near, 1 - t),
+            np.polyval(far, 2 - t),
+        ],
+        axis=1,
     )
     indices = np.clip(first[:, None].astype(np.int64) + np.arange(-1, 3), 0, n - 1)
-    return indices, (taps / 6).astype(np.float32)
+    return indices, taps.astype(np.float32)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from inrcodec.inr.architecture import CONTEXT_SCALE, Pyramid
-from inrcodec.inr.latents import spline
+from inrcodec.inr.latents import interpolation
 from inrcodec.pranc.reparametrization import Initial
 
 SCALE = CONTEXT_SCALE
@@ -77,9 +77,11 @@ class PyramidNetwork(nn.Module):
 def _interpolate(
     plane: Tensor, level: int, xs: NDArray[np.float64], ys: NDArray[np.float64]
 ) -> Tensor:
-    rows, row_taps = (torch.from_numpy(a).to(plane.device) for a in spline(ys, level, len(plane)))
+    rows, row_taps = (
+        torch.from_numpy(a).to(plane.device) for a in interpolation(ys, level, len(plane))
+    )
     cols, col_taps = (
-        torch.from_numpy(a).to(plane.device) for a in spline(xs, level, plane.shape[1])
+        torch.from_numpy(a).to(plane.device) for a in interpolation(xs, level, plane.shape[1])
     )
     along = (plane[:, cols] * col_taps).sum(-1)
     return (along[rows] * row_taps[:, :, None]).sum(1) * 2.0**-level

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.inr.architecture import Pyramid
-from inrcodec.inr.latents import spline
+from inrcodec.inr.latents import interpolation
 from inrcodec.kernels import pyramid
 from inrcodec.kernels.blocks import BLOCK, padded
 
@@ -28,13 +28,13 @@ def paint_pyramid(
     starts, parts = np.zeros(count, np.int64), [np.zeros((1, len(xs)), np.float32)]
     # A missing plane reads the row of zeros at the start.
     for k, (plane, level) in enumerate(zip(planes, architecture.levels, strict=False)):
-        indices, taps[k] = spline(ys, level, len(plane))
+        indices, taps[k] = interpolation(ys, level, len(plane))
         taps[k] *= 2.0**-level
         first, last = int(indices.min()), int(indices.max()) + 1
         rows[k] = indices - first
         starts[k] = sum(part.size for part in parts)
         part = np.empty((last - first, len(xs)), np.float32)
-        cols, col_taps = spline(xs, level, plane.shape[1])
+        cols, col_taps = interpolation(xs, level, plane.shape[1])
         pyramid.interpolate_rows(plane[first:last], cols, col_taps, 0, part, 0, last - first)
         parts.append(part)
     out = np.empty((architecture.channels, len(ys), len(xs)), np.float32)

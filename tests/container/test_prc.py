@@ -17,8 +17,9 @@ from inrcodec.entropy.model import LayerModel, coarsen, fit_model
 from inrcodec.errors import FormatError
 from inrcodec.inr.architecture import Siren
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "container_v0.prc"
-GOLDEN_SHA256 = "d5f2e2b2b6eb761a4c824af56ccc12f16fe810d08eac0bc5b42d2e35955ef979"
+GOLDEN = Path(__file__).parents[1] / "golden" / "container_v1.prc"
+OLD = GOLDEN.with_name("container_v0.prc")
+GOLDEN_SHA256 = "76419f889e8adf0253460d5c55579d829cdd1e2d794f5dd9072089e864037bdc"
 CODES = st.integers(0, 255)
 
 
@@ -70,16 +71,17 @@ def check_same(file, layers):
         assert got.symbols.dtype == np.int32 and (got.symbols == expected.symbols).all()
 
 
-def test_format_version_0_never_changes():
+def test_format_version_1_never_changes():
     data = golden()
     assert hashlib.sha256(data).hexdigest() == GOLDEN_SHA256
     assert GOLDEN.read_bytes() == data
 
 
-def test_golden_file_reads_back():
+@pytest.mark.parametrize("path", [GOLDEN, OLD])
+def test_golden_file_reads_back(path):
     header, layers = golden_parts()
-    file = read(GOLDEN.read_bytes())
-    assert file.header == header == read_header(GOLDEN.read_bytes())
+    file = read(path.read_bytes())
+    assert file.header == header == read_header(path.read_bytes())
     assert file.complete and file.withheld == 2
     assert (file.icc, file.exif) == (b"a colour profile", b"II*\0")
     check_same(file, layers)

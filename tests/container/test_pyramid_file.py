@@ -270,11 +270,21 @@ def test_a_file_by_the_document_alone():
     assert all(map(np.array_equal, decoded, latents))
 
 
-def spline(s):
+def cubic(s, level):
     t = s - np.floor(s)
-    return np.floor(s).astype(int), np.array(
-        [(1 - t) ** 3, 4 - 6 * t**2 + 3 * t**3, 4 - 6 * (1 - t) ** 2 + 3 * (1 - t) ** 3, t**3]
-    ) / 6
+    if level:
+        taps = [
+            (1 - t) ** 3,
+            4 - 6 * t**2 + 3 * t**3,
+            4 - 6 * (1 - t) ** 2 + 3 * (1 - t) ** 3,
+            t**3,
+        ]
+        return np.floor(s).astype(int), np.array(taps) / 6
+
+    far = ((1 - x) ** 2 * (1 - 7 * x) for x in (t, 1 - t))
+    near = (16 - 36 * x**2 + 21 * x**3 for x in (t, 1 - t))
+    (first, last), (second, third) = far, near
+    return np.floor(s).astype(int), np.array([first, second, third, last]) / 18
 
 
 @pytest.mark.parametrize("size", [(13, 9), (40, 31)])
@@ -288,8 +298,8 @@ def test_the_documents_rendering(size, channels):
     for k, (level, plane) in enumerate(zip(header.network.levels, latents, strict=True)):
         for j, x in enumerate(u):
             for i, y in enumerate(v):
-                c, taps_x = spline((x + 0.5) / 2**level - 0.5)
-                r, taps_y = spline((y + 0.5) / 2**level - 0.5)
+                c, taps_x = cubic((x + 0.5) / 2**level - 0.5, level)
+                r, taps_y = cubic((y + 0.5) / 2**level - 0.5, level)
                 rows = np.clip(np.arange(r - 1, r + 3), 0, plane.shape[0] - 1)
                 cols = np.clip(np.arange(c - 1, c + 3), 0, plane.shape[1] - 1)
                 z[i, j, k] = taps_y @ plane[np.ix_(rows, cols)] @ taps_x * 2.0**-level

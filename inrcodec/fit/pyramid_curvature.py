@@ -1,0 +1,146 @@
+"""How much a pyramid's loss feels each direction of a layer's coefficients.
+
+The synthesis is least squares: its curvature is Gauss-Newton's. That of the context network, whose
+loss is a code length, is Fisher's information, from the gradients of single latents' bits.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inrcodec.fit.curvature import factorize
+from inrcodec.fit.pyramid import PyramidProblem
+from inrcodec.inr.latents import BORDER, Parents
+from inrcodec.kernels.context import SCALE_LEAST, SCALE_MOST
+
+Matrix = NDArray[np.float32]
+
+PIXELS = 1 << 14
+"""Sample of pixels for the synthesis: each has one row, channels summed with random signs."""
+
+LATENTS = 1 << 15
+"""Sample of latents for the context network."""
+
+DAMPING = 1e-3
+"""Added to the curvature's diagonal, as a share of its mean."""
+
+
+def curvature_factor(
+    problem: PyramidProblem, index: int, weight: float, seed: int
+) -> NDArray[np.float64]:
+    """The lower Cholesky factor (k, k) of the curvature of error + `weight` · bits per pixel.
+
+    It is that by the coefficients of block `index`, at the latents of the last loss.
+    """
+    rng = np.random.default_rng(seed)
+    block = problem.pranc.blocks[index]
+    matrices = [m.numpy() for m in problem.pranc.matrices([a.detach() for a in problem.alphas])]
+    if index < problem.architecture.synthesis_blocks:
+        rows, scale = _synthesis_rows(problem, index, matrices, rng)
+    else:
+        rows, scale = _context_rows(problem, index, matrices, rng)
+        scale *= weight * math.log(2) / problem.pixels
+    k = len(problem.alphas[index])
+    basis = torch.stack(
+        [
+            (block.basis.expand(unit).view(block.rows, -1) * block.scale).flatten()
+            for unit in torch.eye(k)
+        ]
+    )
+    rows = rows @ basis.numpy().T
+    curvature = (rows.T @ rows).astype(np.float64) * scale
+    curvature[np.diag_indices(k)] += DAMPING * curvature.diagonal().mean() + 1e-12
+    return factorize(curvature)
+
+
+def _synthesis_rows(
+    problem: PyramidProblem, index: int, matrices: list[Matrix], rng: np.random.Generator
+) -> tuple[Matrix, float]:
+    """Derivatives (N, parameters) of sampled pixels, and what their squares count in the error."""
+    chosen = rng.choice(problem.pixels, min(PIXELS, problem.pixels), replace=False)
+    z = problem.features(chosen)
+    w1, w2 = matrices[:2]
+    ones = np.ones((len(chosen), 1), np.float32)
+    z = np.concatenate([z, ones], axis=1)
+    sines = z @ w1.T
+    signs = rng.choice([-1.0, 1.0], (len(chosen), len(w2))).astype(np.float32)
+    if index == 0:
+        first, second = (signs @ w2[:, :-1]) * np.cos(sines), z
+    else:
+        first, second = signs, np.concatenate([np.sin(sines), ones], axis=1)
+    return _outer(first, second), 1 / len(chosen) / len(w2)
+
+
+def _context_rows(
+    problem: PyramidProblem, index: int, matrices: list[Matrix], rng: np.random.Generator
+) -> tuple[Matrix, float]:
+    """Gradients (N, parameters) of sampled latents' bits, and how many latents each stands for."""
+    count = sum(plane.shape[0] * plane.shape[1] for plane in problem.planes)
+    share = min(1.0, LATENTS / count)
+    inputs, values = [], []
+    for k, plane in enumerate(problem.planes):
+        size = plane.shape[0] * plane.shape[1]
+        chosen = rng.choice(size, max(1, round(share * size)), replace=False)
+        rows, cols = np.divmod(chosen, plane.shape[1])
+        inputs.append(_context_inputs(problem, k, rows, cols))
+        values.append(plane.inner(problem.q)[rows, cols])
+    x, value = np.concatenate(inputs), np.concatenate(values)
+    w1, w2, w3 = matrices[-3:]
+    ones = np.ones((len(x), 1), np.float32)
+    x = np.concatenate([x, ones], axis=1)
+    h1 = np.concatenate([np.maximum(x @ w1.T, 0), ones], axis=1)
+    h2 = np.concatenate([np.maximum(h1 @ w2.T, 0), ones], axis=1)
+    g = _bits_gradient(h2 @ w3.T, value)
+    below = h2
+    if index <= len(matrices) - 2:
+        g, below = g @ w3[:, :-1] * (h2[:, :-1] > 0), h1
+    if index <= len(matrices) - 3:
+        g, below = g @ w2[:, :-1] * (h1[:, :-1] > 0), x
+    return _outer(g, below), count / len(x)
+
+
+def _context_inputs(
+    problem: PyramidProblem, k: int, rows: NDArray[np.int64], cols: NDArray[np.int64]
+) -> Matrix:
+    """What the context network sees at some latents of plane k (N, 16), as `context_rate` does."""
+    plane = problem.planes[k]
+    view = plane.view(problem.q)
+    inputs = [view[rows + BORDER - 2, cols + j] for j in range(5)]
+    inputs += [view[rows + BORDER - 1, cols + j] for j in range(5)]
+    inputs += [view[rows + BORDER, cols + j] for j in range(2)]
+
+    def parent(parents: Parents, row: int, col: int) -> Matrix:
+        if parents.plane is None:
+            return np.zeros(len(rows), np.float32)
+        other = problem.planes[parents.plane].view(problem.q)
+        values: Matrix = other[parents.rows[rows, row], parents.cols[cols, col]]
+        return values
+
+    inputs += [parent(plane.near, *place) for place in ((0, 0), (0, 1), (1, 0))]
+    inputs.append(parent(plane.far, 0, 0))
+    return np.stack(inputs, axis=1)
+
+
+def _bits_gradient(out: Matrix, value: Matrix) -> Matrix:
+    """Of a latent's bits by the centre and the log₂ scale of its Laplace distribution (N, 2)."""
+    scale = np.clip(out[:, 1], SCALE_LEAST, SCALE_MOST)
+    per_s = np.exp2(-scale)
+    d = np.abs(value - out[:, 0])
+    e1, e2 = np.exp(-np.abs(d - 0.5) * per_s), np.exp(-(d + 0.5) * per_s)
+    probability = np.where(d > 0.5, 0.5 * (e1 - e2), 1 - 0.5 * (e1 + e2)) + 2e-7
+    slope = 0.5 * math.log2(math.e) / probability
+    by_centre = -slope * per_s * (e1 - e2) * np.sign(value - out[:, 0])
+    by_scale = slope * ((0.5 - d) * e1 + (d + 0.5) * e2) * per_s * math.log(2)
+    by_scale = np.where(scale == out[:, 1], by_scale, 0)
+    gradient: Matrix = np.stack([by_centre, by_scale], axis=1).astype(np.float32)
+    return gradient
+
+
+def _outer(first: Matrix, second: Matrix) -> Matrix:
+    """Row by row, the entries of first · secondᵀ, as a block's parameters lie."""
+    rows: Matrix = (first[:, :, None] * second[:, None, :]).reshape(len(first), -1)
+    return rows
