@@ -80,8 +80,12 @@ EDGE = 32
 LEAST_SHARE = 0.99
 """A byte budget is used to at least this share."""
 
-FINISH_RATE = 0.03
-"""Of the peak rate, while λ is corrected once more after the training."""
+AIM = 0.996
+"""The share of a byte budget that λ is led to."""
+
+FINISH_RATE = 0.01
+"""Of the peak rate, while λ is corrected once more after the training. Latents near integers have
+hardly a gradient, and Adam makes a full step of it: faster ones lose more than λ brings."""
 
 CLOSE = 0.02
 """How far below the wanted error, as a logarithm, no more is tried: 0.09 dB."""
@@ -199,7 +203,7 @@ class PyramidFit:
     def _latent_budget(self) -> float:
         """Bits that are left for the latents."""
         assert self.goal.size is not None
-        free = 8 * (self.goal.size - self._overhead()) - self._network_bits()
+        free = 8 * (AIM * self.goal.size - self._overhead()) - self._network_bits()
         return max(free, 0.1 * 8 * self.goal.size)
 
     def _network_bits(self) -> float:
@@ -255,7 +259,7 @@ class PyramidFit:
     def _reach_psnr(self) -> bytes | None:
         """The smallest file found of at least the PSNR."""
         best: bytes | None = None
-        for round_ in range(LIMIT_ROUNDS):
+        for _ in range(LIMIT_ROUNDS):
             error, _ = self.problem.loss(self._weight, 0)
             off = math.log(error / self.goal.error)
             if off <= 0:
@@ -263,7 +267,7 @@ class PyramidFit:
                 best = data if best is None else min(best, data, key=len)
                 if off > -CLOSE:
                     break
-            self._correct(-off - CLOSE / 2, round_)
+            self._correct(-off - CLOSE / 2)
         return best
 
     def _meet_size(self, size: int) -> bytes | None:
@@ -274,7 +278,7 @@ class PyramidFit:
         """
         over: Array | None = None
         best: tuple[bytes, Array] | None = None
-        for round_ in range(LIMIT_ROUNDS):
+        for _ in range(LIMIT_ROUNDS):
             data = self._write(self.problem.rounded())
             if len(data) > size:
                 over = self.problem.y.copy()
@@ -282,21 +286,18 @@ class PyramidFit:
                 best = data, self.problem.y.copy()
             if best and (len(best[0]) >= LEAST_SHARE * size or over is not None):
                 break
-            off = math.log(len(data) / size)
-            self._correct(off + math.copysign(0.005, off), round_)
+            self._correct(math.log(len(data) / (AIM * size)))
         if best is None:
             return None
         if over is None or len(best[0]) >= LEAST_SHARE * size:
             return best[0]
         return self._mix(over, *best)
 
-    def _correct(self, off: float, round_: int) -> None:
+    def _correct(self, off: float) -> None:
         """Train the latents for a moment with another λ; `off` is the logarithm of the excess."""
         self._weight *= math.exp(5 * min(0.2, max(-0.2, off)))
-        # Latents that have come to rest near integers need a push to leave them.
-        rate = min(1.0, FINISH_RATE * 1.2**round_ * (1 + 30 * min(0.3, abs(off))))
         for _ in range(max(LEAST_STEPS, self._steps // 50)):
-            self._step(self._cold, rate, None, "rounding")
+            self._step(self._cold, FINISH_RATE, None, "rounding")
 
     def _mix(self, over: Array, data: bytes, under: Array) -> bytes:
         """The largest file within the budget with `over` in the upper part and `under` below."""
@@ -316,14 +317,15 @@ class PyramidFit:
         return data
 
     def _cut(self) -> bytes | None:
-        """The largest file within the budget after planes are emptied, the finest first."""
+        """A file within the budget after rows of planes are emptied, the finest first."""
         if self.goal.size is None:
             return None
         for plane in reversed(self.problem.planes[1:]):
+            over = self.problem.y.copy()
             plane.view(self.problem.y)[:] = 0
             data = self._write(self.problem.rounded())
             if len(data) <= self.goal.size:
-                return data
+                return self._mix(over, data, self.problem.y.copy())
         return None
 
     def _write(self, latents: Sequence[NDArray[np.int32]]) -> bytes:
