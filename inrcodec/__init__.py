@@ -20,11 +20,22 @@ if TYPE_CHECKING:
     from inrcodec.container import open as open
     from inrcodec.decoder import decode as decode
     from inrcodec.encoder import encode as encode
+    from inrcodec.progressive import ProgressiveDecoder as ProgressiveDecoder
 
 __version__ = "0.1.0"
-__all__ = ["CodecError", "FormatError", "ImageError", "TargetError", "decode", "encode", "open"]
+__all__ = [
+    "CodecError",
+    "FormatError",
+    "ImageError",
+    "ProgressiveDecoder",
+    "TargetError",
+    "decode",
+    "encode",
+    "open",
+]
 
 _HOMES = {
+    "ProgressiveDecoder": "inrcodec.progressive",
     "decode": "inrcodec.decoder",
     "encode": "inrcodec.encoder",
     "open": "inrcodec.container",

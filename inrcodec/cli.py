@@ -217,6 +217,12 @@ def encode(
     type=Region(),
     help="The part to decode, in pixels of the encoded picture, such as 0,0,320,240.",
 )
+@click.option(
+    "--fraction",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Use only this share of the file's bytes, from its start.",
+)
+@click.option("--max-bytes", type=click.IntRange(1), help="Use only so many bytes of the file.")
 @device_option
 @force_option
 @one_line_errors
@@ -226,6 +232,8 @@ def decode(
     size: tuple[int, int] | None,
     scale: float | None,
     region: tuple[float, float, float, float] | None,
+    fraction: float | None,
+    max_bytes: int | None,
     device: str,
     force: bool,
 ) -> None:
@@ -233,14 +241,19 @@ def decode(
 
     With --size, --scale or --region the network is evaluated on that grid; nothing is resampled.
     """
-    if size and scale:
-        raise click.UsageError("--size and --scale exclude each other; give one of them.")
+    for first, second, both in (
+        ("--size", "--scale", size and scale),
+        ("--fraction", "--max-bytes", fraction and max_bytes),
+    ):
+        if both:
+            raise click.UsageError(f"{first} and {second} exclude each other; give one of them.")
     path = _output(source, target, ".png", force)
 
     from inrcodec.decoder import decode as decode_file
     from inrcodec.image import save_image
 
-    picture = decode_file(source, size=size, scale=scale, device=device, region=region)
+    data = _prefix(source, fraction, max_bytes) if fraction or max_bytes else source
+    picture = decode_file(data, size=size, scale=scale, device=device, region=region)
     save_image(picture, path)
     if "partial" in picture.info:
         click.echo(f"Warning: {source} is {picture.info['partial']}", err=True)
@@ -256,6 +269,29 @@ def info(source: str, as_json: bool) -> None:
 
     facts = describe(container.open(source))
     click.echo(json.dumps(facts, indent=2) if as_json else _as_text(source, facts))
+
+
+@main.command()
+@click.argument("source", metavar="IN.prc")
+@click.argument("target", metavar="OUT.gif|.webp|.png")
+@click.option("--reference", metavar="PICTURE", help="What the PSNR is against: the original.")
+@device_option
+@force_option
+@one_line_errors
+def progressive(source: str, target: str, reference: str | None, device: str, force: bool) -> None:
+    """Show how IN.prc sharpens as its bytes arrive: an animation, or a contact sheet as .png.
+
+    Without --reference the PSNR is against the picture of the complete file.
+    """
+    path = _output(source, target, ".gif", force)
+
+    from inrcodec.image import open_image, to_pillow
+    from inrcodec.progressive import save_stages, stages
+
+    original = None if reference is None else to_pillow(open_image(reference))
+    found = stages(_prefix(source, 1.0, None), reference=original, device=device)
+    save_stages(found, path)
+    click.echo(f"{path}: {len(found)} pictures, from {found[0].size} bytes to {found[-1].size}")
 
 
 @main.command()
@@ -370,6 +406,12 @@ def _as_text(source: str, facts: dict[str, Any]) -> str:
         *(planes if "planes" in facts else []),
     ]
     return "\n".join(lines)
+
+
+def _prefix(source: str, fraction: float | None, max_bytes: int | None) -> bytes:
+    """The start of a file: a share of its bytes, or at most so many."""
+    data = Path(source).read_bytes()
+    return data[: max_bytes if fraction is None else round(fraction * len(data))]
 
 
 def _output(source: str, target: str | None, suffix: str, force: bool) -> Path:

@@ -196,11 +196,12 @@ def choose_device(name: str) -> str:
 def missing(file: PrcFile) -> str:
     """What a file cut short lacks, in words."""
     withheld = max(layer.withheld for layer in file.layers)
-    network = file.header.network
-    planes = len(network.levels) - len(file.latents) if isinstance(network, Pyramid) else 0
     what = f"the last {withheld} bits of the coefficients" if withheld else "metadata"
-    if planes:
-        what = f"the {planes} finest planes of latents"
+    if file.missing:
+        network = file.header.network
+        assert isinstance(network, Pyramid)
+        shapes = network.planes(file.header.width, file.header.height)
+        what = f"{file.missing} of {sum(h * w for h, w in shapes)} latents, the finest,"
     return f"cut short after {file.bytes_read} bytes: {what} missing"
 
 

@@ -12,8 +12,7 @@
              └────────────────────┴────────┴─────────┴────────┘
 
 A SIREN's file is the first, a pyramid's the second. `docs/format.md` is the specification. A prefix
-that holds the header and all up to the first pass of a SIREN or the first latents of a pyramid is a
-readable, partial file.
+that holds the header and the first pass is a readable, partial file; latents may end anywhere.
 """
 
 from __future__ import annotations
@@ -113,6 +112,8 @@ class PrcFile:
         header: the header.
         layers: the layers in network order.
         latents: a pyramid's planes (h, w), int32, in coding order; the last ones may be missing.
+        missing: how many latents are: those of missing planes, and the last ones of the last plane,
+            which are 0.
         icc: ICC profile of the colours, empty where there is none.
         exif: EXIF metadata, likewise.
         complete: nothing is missing; a partial file lacks segments at its end.
@@ -123,6 +124,7 @@ class PrcFile:
     header: Header
     layers: tuple[Layer, ...]
     latents: tuple[Symbols, ...]
+    missing: int
     icc: bytes
     exif: bytes
     complete: bool
@@ -131,7 +133,7 @@ class PrcFile:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes up to the end of the last whole segment: all, if the file is complete."""
+        """Bytes that `parts` hold: all, if the file is complete."""
         return self.parts[-1].offset + self.parts[-1].size
 
     @property
@@ -200,6 +202,8 @@ def write(
 def read(data: bytes) -> PrcFile:
     """Read a file, or a prefix of one that holds the header and the first coefficient pass.
 
+    Of a segment of latents that is cut, what its bytes determine is read.
+
     Raises:
         FormatError: not a `.prc` file, a newer version, damaged, cut short or beyond the limits.
     """
@@ -228,20 +232,22 @@ def read(data: bytes) -> PrcFile:
     coded = {_FIRST: len(first), _REFINEMENT: len(refinement or b"")}
     layers = tuple(Layer(model, q, lacking) for model, q in zip(models, symbols, strict=True))
     latents: tuple[Symbols, ...] = ()
+    missing = 0
     if isinstance(header.network, Pyramid):
         if parts != list(range(_LATENTS, _LATENTS + len(parts))):
             raise FormatError("a part of the latents is missing")
-        if not parts and not complete:
-            raise CutShort("the file is cut short in the latents")
-        coded_parts = [payloads[kind] for kind in parts]
-        latents, sizes = _read_latents(header.network, header, layers, coded_parts)
-        coded.update((_LATENTS + i, size) for i, size in enumerate(sizes))
-        if complete and len(latents) < len(header.network.levels):
+        reader = _LatentReader(header.network, header, layers)
+        for segment in segments:
+            if segment.kind in parts:
+                coded[segment.kind] = reader.read(segment.payload, segment.cut)
+        latents, missing = reader.latents, reader.missing
+        if complete and missing:
             raise FormatError("the last latents are missing")
     return PrcFile(
         header=header,
         layers=layers,
         latents=latents,
+        missing=missing,
         icc=payloads.get(_ICC, b""),
         exif=payloads.get(_EXIF, b""),
         complete=complete,
@@ -302,29 +308,53 @@ def _write_latents(
     return payloads
 
 
-def _read_latents(
-    pyramid: Pyramid, header: Header, layers: Sequence[Layer], payloads: Sequence[bytes]
-) -> tuple[tuple[Symbols, ...], list[int]]:
-    """The planes that the segments hold, and how many range-coded bytes each has."""
-    from inrcodec.entropy.context import decode_planes
+class _LatentReader:
+    """Reads the segments of latents, one after the other.
 
-    planes = lay_out(pyramid, header.width, header.height)
-    network = context_network(layers[pyramid.synthesis_blocks :])
-    values = np.zeros(planes[-1].stop, np.float32)
-    done, sizes = 0, []
-    for payload in payloads:
+    Attributes:
+        latents: the planes so far.
+        missing: latents that are not in them.
+    """
+
+    def __init__(self, pyramid: Pyramid, header: Header, layers: Sequence[Layer]) -> None:
+        self._planes = lay_out(pyramid, header.width, header.height)
+        self._network = context_network(layers[pyramid.synthesis_blocks :])
+        self._values = np.zeros(self._planes[-1].stop, np.float32)
+        self._done = 0
+        self.missing = sum(plane.shape[0] * plane.shape[1] for plane in self._planes)
+
+    @property
+    def latents(self) -> tuple[Symbols, ...]:
+        planes = self._planes[: self._done]
+        return tuple(plane.inner(self._values).astype(np.int32) for plane in planes)
+
+    def read(self, payload: bytes, cut: bool) -> int:
+        """Read a segment's payload, or the start of one, and return how much of it is coded."""
+        from inrcodec.entropy.context import decode_planes
+
+        planes, done = self._planes, self._done
         fields = Fields(payload, part="latents")
-        count = fields.u8()
-        if not 1 <= count <= len(planes) - done:
-            raise FormatError(f"{count} planes in a segment; there are {len(planes) - done} left")
-        largest = [fields.varint() for _ in range(count)]
+        try:
+            count = fields.u8()
+            if not 1 <= count <= len(planes) - done:
+                raise FormatError(
+                    f"{count} planes in a segment; there are {len(planes) - done} left"
+                )
+            largest = [fields.varint() for _ in range(count)]
+        except CutShort:
+            if cut:
+                return 0
+            raise
         if max(largest) > LIMIT_MAGNITUDE:
             raise FormatError(f"latents of up to {max(largest)}; at most {LIMIT_MAGNITUDE}")
-        coded = payload[fields.position :]
-        decode_planes(coded, planes, range(done, done + count), values, network, largest)
-        done += count
-        sizes.append(len(coded))
-    return tuple(plane.inner(values).astype(np.int32) for plane in planes[:done]), sizes
+        coded, chosen = payload[fields.position :], range(done, done + count)
+        decoded = decode_planes(coded, planes, chosen, self._values, self._network, largest, cut)
+        self.missing -= decoded
+        for plane in planes[done : done + count]:
+            if decoded > 0:
+                self._done += 1
+            decoded -= plane.shape[0] * plane.shape[1]
+        return len(coded)
 
 
 @dataclass(frozen=True)
@@ -335,6 +365,7 @@ class _Segment:
     payload: bytes
     offset: int
     size: int
+    cut: bool = False
 
 
 def _write_segment(kind: int, payload: bytes, last: bool) -> bytes:
@@ -351,14 +382,36 @@ def _read_segments(fields: Fields) -> list[_Segment]:
     if segments[0].kind != _FIRST:
         raise FormatError(f"the {segments[0].name} comes before the coefficients")
     while not segments[-1].last:
+        offset = fields.position
         try:
             segment = _read_segment(fields)
         except CutShort:
-            break
+            cut = _read_cut_latents(fields, offset)
+            if cut is None:
+                break
+            segment = cut
         if segment.kind <= segments[-1].kind:
             raise FormatError(f"the {segment.name} is out of order")
         segments.append(segment)
+        if segment.cut:
+            break
     return segments
+
+
+def _read_cut_latents(fields: Fields, offset: int) -> _Segment | None:
+    """What there is of the segment at `offset`, if it is one of latents whose end is missing."""
+    fields.position = offset
+    try:
+        kind = fields.u8() & ~_LAST
+        length = fields.varint()
+    except CutShort:
+        return None
+    rest = len(fields.data) - fields.position
+    payload = fields.take(min(length, rest))
+    if not _LATENTS <= kind < _LATENTS + LIMIT_PARTS or not payload:
+        return None
+    name = f"{_NAMES[kind]}, cut"
+    return _Segment(name, kind, False, payload, offset, fields.position - offset, cut=True)
 
 
 def _read_segment(fields: Fields) -> _Segment:

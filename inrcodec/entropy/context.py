@@ -25,6 +25,8 @@ WEIGHT_BITS = 12
 LIMIT_WEIGHT = 1 << 16
 """Weights and biases are below this in magnitude, in units of 2^-12."""
 
+_ALL = 1 << 62
+
 SCALES = 113
 """Scales of the Laplace distribution, 2^-5 to 2^9 in steps of an eighth octave."""
 
@@ -91,27 +93,38 @@ def decode_planes(
     latents: Latents,
     network: tuple[Fixed, ...],
     largest: Sequence[int],
-) -> None:
-    """Decode into `latents` what `encode_planes` gave.
+    cut: bool = False,
+) -> int:
+    """Decode into `latents` what `encode_planes` gave, and return how many latents that are.
+
+    With `cut` the data may end anywhere. Latents that it does not determine stay 0.
 
     Raises:
         FormatError: the bytes are not those that `encode_planes` gives for any latents.
     """
     padded = np.frombuffer(data + bytes(16), np.uint8)
     state = np.array([int.from_bytes(padded[:8].tobytes(), "big"), (1 << 64) - 1], dtype=np.uint64)
-    size = 8
+    size, count = 8, 0
+    known = len(data) if cut else _ALL
     for index, most in zip(chosen, largest, strict=True):
-        planes[index].view(latents)[:] = 0
-        if not most:
-            continue
-        inputs = _inputs(planes[index], planes, latents)
-        size = _decode_plane(*inputs, network, most, state, padded, size)
+        plane = planes[index]
+        plane.view(latents)[:] = 0
+        decoded = latents_in_plane = plane.shape[0] * plane.shape[1]
+        if most:
+            inputs = _inputs(plane, planes, latents)
+            size, decoded = _decode_plane(*inputs, network, most, state, padded, size, known)
         if size < 0 or size > len(data) + 16:
             raise FormatError("the coded latents are invalid")
+        count += decoded
+        if decoded < latents_in_plane:
+            break
+    if cut:
+        return count
     offset, width = (int(value) for value in state)
     low = int.from_bytes(data[:size].ljust(size, b"\0"), "big") - offset
     if _shortest(low, width, size - 8) != data:
         raise FormatError("the coded latents are invalid or followed by other bytes")
+    return count
 
 
 _Inputs = tuple[Latents, Latents, Indices, Indices, Latents, Indices, Indices]
@@ -298,12 +311,17 @@ def _decode_plane(
     state: Any,
     data: Any,
     size: int,
-) -> int:
-    """Decode a plane; returns how many bytes are used so far, or -1 where they are invalid."""
+    known: int,
+) -> tuple[int, int]:
+    """Decode a plane; returns how many bytes are used so far, or -1 where they are invalid.
+
+    Of the bytes only the first `known` are; then also returns how many latents these determine.
+    """
     inputs, out = np.zeros(CONTEXT_INPUTS), np.zeros(2)
     h1, h2 = np.zeros(len(network[1])), np.zeros(len(network[3]))
     empty = _predict(inputs, network, h1, h2, out)
     offset, width = state[0], state[1]
+    count = 0
     for y in range(plane.shape[0] - BORDER):
         for x in range(plane.shape[1] - 2 * BORDER):
             centre, scale = empty
@@ -312,7 +330,7 @@ def _decode_plane(
             unit = width >> _U64(PRECISION)
             quantile = np.int64(offset // unit)
             if quantile >= 1 << PRECISION:
-                return -1
+                return -1, count
             symbol = _guess(centre, most)
             below, above = (
                 _below(symbol, most, centre, scale),
@@ -329,7 +347,13 @@ def _decode_plane(
                 symbol = first
                 below = _below(symbol, most, centre, scale)
                 above = _below(symbol + 1, most, centre, scale)
+            if size > known:
+                unknown = size - known
+                # What is unknown counts as 0 so far; is the symbol the same if it is all ones?
+                if unknown >= 8 or unit * _U64(above) - offset < (_U64(1) << _U64(8 * unknown)):
+                    return size, count
             plane[y + BORDER, x + BORDER] = symbol
+            count += 1
             offset -= unit * _U64(below)
             width = unit * _U64(above - below)
             if width < _U64(1 << 32):
@@ -341,4 +365,4 @@ def _decode_plane(
                 offset = (offset << _U64(32)) | word
                 width <<= _U64(32)
     state[0], state[1] = offset, width
-    return size
+    return size, count

@@ -67,7 +67,7 @@ class PyramidNetwork(nn.Module):
             _interpolate(plane, level, xs, ys)
             for plane, level in zip(planes, self.architecture.levels, strict=False)
         ]
-        zeros = features[0].new_zeros(features[0].shape)
+        zeros = matrices[0].new_zeros(len(ys), len(xs))
         features += [zeros] * (len(self.architecture.levels) - len(features))
         z = torch.stack(features, dim=-1)
         h = torch.sin(linear(z, matrices[0][:, :-1], matrices[0][:, -1]))

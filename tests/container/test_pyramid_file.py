@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from inrcodec import decoder
 from inrcodec.container.fields import checksum, varint
 from inrcodec.container.header import Header, read_header, write_header
-from inrcodec.container.prc import Layer, read, write
+from inrcodec.container.prc import Layer, context_network, read, write
 from inrcodec.entropy.context import (
     _below,
     _gather,
@@ -79,17 +79,17 @@ def test_any_latents_come_back(seed, width, height, spread, levels):
     assert all(map(np.array_equal, file.latents, latents))
 
 
-def code_length(plane, planes, values, network, most):
-    """Bits of a plane, latent by latent."""
+def costs(plane, planes, values, network, most):
+    """Bits of each latent of a plane."""
     if not most:
-        return 0
-    tables, inputs, bits = _inputs(plane, planes, values), np.zeros(16), 0.0
+        return [0.0] * plane.inner(values).size
+    tables, inputs, bits = _inputs(plane, planes, values), np.zeros(16), []
     layers = [np.zeros(len(b)) for b in network[1::2]]
     for (y, x), q in np.ndenumerate(plane.inner(values).astype(int)):
         _gather(*tables, y, x, inputs)
         centre, scale = _predict(inputs, network, *layers)
         below, above = (_below(symbol, most, centre, scale) for symbol in (q, q + 1))
-        bits += 24 - np.log2(above - below)
+        bits.append(24 - np.log2(above - below))
     return bits
 
 
@@ -106,8 +106,7 @@ def test_the_size_is_the_code_length():
     most = [int(abs(q).max()) for q in latents]
     data = encode_planes(planes, range(4), values, network, most)
     bits = sum(
-        code_length(plane, planes, values, network, m)
-        for plane, m in zip(planes, most, strict=True)
+        sum(costs(plane, planes, values, network, m)) for plane, m in zip(planes, most, strict=True)
     )
     assert 0 <= 8 * len(data) - bits < 40
     back = np.zeros_like(values)
@@ -118,21 +117,53 @@ def test_the_size_is_the_code_length():
             decode_planes(wrong, planes, range(4), back, network, most)
 
 
-def test_a_prefix_shows_what_it_has():
+def test_any_prefix_shows_what_it_has():
     data = made(parts=(2, 1, 1))
     whole = read(data)
-    ends = [part.offset + part.size for part in whole.parts]
+    networks = whole.parts[1].offset + whole.parts[1].size
+    flat = np.concatenate([q.ravel() for q in whole.latents])
+    most = 0
     for length in range(len(data)):
-        if length < ends[2]:
+        if length < networks:
             with pytest.raises(FormatError, match="cut short"):
                 read(data[:length])
             continue
         file = read(data[:length])
-        count = 2 if length < ends[3] else 3
-        assert not file.complete and len(file.latents) == count
-        assert all(map(np.array_equal, file.latents, whole.latents[:count]))
-    picture = decoder.decode(data[: ends[2]])
-    assert "2 finest planes of latents missing" in picture.info["partial"]
+        assert not file.complete and file.bytes_read <= length
+        decoded = np.concatenate([[0], *(q.ravel() for q in file.latents)])[1:]
+        count = len(flat) - file.missing
+        assert np.array_equal(decoded[:count], flat[:count]) and not decoded[count:].any()
+        assert most <= count
+        most = count
+    picture = decoder.decode(data[: whole.parts[2].offset + 9])
+    assert "192 of 199 latents, the finest, missing" in picture.info["partial"]
+
+
+@pytest.mark.parametrize("spread", [0.3, 3.0, 300.0])
+def test_a_cut_segment_gives_nearly_all_that_its_bytes_hold(spread):
+    header, layers, latents = contents((1, 0), 40, 30, spread=spread)
+    latents[-1][:] = np.random.default_rng(0).integers(-3, 4, latents[-1].shape)
+    data = write(header, layers, latents=latents)
+    part = read(data).parts[-1]
+    planes = lay_out(header.network, 40, 30)
+    values = np.zeros(planes[-1].stop, np.float32)
+    for plane, q in zip(planes, latents, strict=True):
+        plane.inner(values)[:] = q
+    network = context_network(layers[2:])
+    total = np.cumsum(
+        np.concatenate(
+            [
+                costs(plane, planes, values, network, int(abs(q).max()))
+                for plane, q in zip(planes, latents, strict=True)
+            ]
+        )
+    )
+    start = part.offset + part.size - 4 - part.coded
+    for length in range(start + 9, start + part.coded, 17):
+        count = len(total) - read(data[:length]).missing
+        # The window of the coder is eight bytes wide, and a latent costs at most three.
+        held = 8 * (length - start)
+        assert held - 8 * 11 < total[count - 1] < held + 1
 
 
 @pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
@@ -162,7 +193,6 @@ def test_what_is_refused():
     first, second = (data[part.offset : part.offset + part.size] for part in parts[2:])
     payload = first[2 if len(first) < 128 else 3 : -4]
     cases = {
-        "cut short in the latents": head,
         "a part of the latents is missing": head + segment(3, b"\1\0", last=True),
         "0 planes in a segment": head + segment(2, b"\0" + payload[1:], last=True),
         "9 planes in a segment; there are 4 left": head + segment(2, b"\x09", last=True),
