@@ -66,6 +66,15 @@ class Line:
     label: str = ""
 
 
+@dataclass(frozen=True)
+class Spot:
+    """A codec in the plane of time and rate: seconds an image, and a BD-rate in percent."""
+
+    codec: str
+    seconds: float
+    rate: float
+
+
 def name(codec: str) -> str:
     """Give a codec's name as people write it.
 
@@ -162,6 +171,46 @@ def rate_distortion(rows: Iterable[Row], path: Path, limit: float | None = None)
         handles.values(), handles.keys(), loc="outside lower center",
         ncols=_columns(len(handles), 1 + 2 * across), fontsize=9, frameon=False,
     )  # fmt: skip
+    _save(figure, path)
+
+
+def time_and_rate(spots: Sequence[Spot], title: str, path: Path) -> None:
+    """Draw BD-rates over encoding times, the fewest bytes on top.
+
+    Configurations of a codec that differ by effort alone are joined by a line.
+    """
+    figure = Figure(figsize=(8.2, 4.8), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    styles = _styles([Line(spot.codec, []) for spot in spots])
+    joined: dict[str, list[Spot]] = {}
+    for spot in spots:
+        options = [o for o in spot.codec.split(":") if not o.startswith("effort=")]
+        joined.setdefault(":".join(options), []).append(spot)
+    for group in joined.values():
+        group.sort(key=lambda spot: spot.seconds)
+        colour = styles[group[0].codec, None]["color"]
+        axes.plot(
+            [spot.seconds for spot in group], [spot.rate for spot in group], color=colour,
+            linewidth=1.2, zorder=1,
+        )  # fmt: skip
+        for spot in group:
+            style = styles[spot.codec, None]
+            axes.plot(
+                spot.seconds, spot.rate, color=style["color"], marker=style["marker"], markersize=7
+            )
+            axes.annotate(
+                name(spot.codec), (spot.seconds, spot.rate), xytext=(7, 5), fontsize=8.5,
+                textcoords="offset points",
+            )  # fmt: skip
+    axes.set_xscale("log")
+    axes.margins(x=0.12, y=0.12)
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds to encode an image")
+    axes.set_ylabel("bytes more than JPEG at equal PSNR, %")
+    axes.grid(alpha=0.3, linewidth=0.6)
+    axes.tick_params(labelsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title, fontsize=12)
     _save(figure, path)
 
 

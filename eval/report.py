@@ -50,6 +50,7 @@ def write(folder: Path, root: str | None = None) -> list[Path]:
         page.heading(2, each.name)
         _curves(page, each)
         _bd_tables(page, each)
+        _time_and_rate(page, each)
         _published(page, each)
         _mean_table(page, each)
         _pictures(page, each)
@@ -299,6 +300,24 @@ def _bd_tables(page: tables.Page, each: Curves) -> None:
     page.table(
         [("codec", "codec", ""), *((plot.name(c), c, ">") for c in each.codecs)], rows, notes
     )
+
+
+def _time_and_rate(page: tables.Page, each: Curves) -> None:
+    """The codecs' BD-rates over the time that an image takes."""
+    if _JPEG not in each.codecs:
+        return
+    spots = []
+    for codec in each.codecs:
+        deltas = [0.0] if codec == _JPEG else curves.image_deltas(each, _JPEG, codec)[0]
+        if deltas:
+            found = each.points[each.points["codec"] == codec]
+            spots.append(plot.Spot(codec, found["seconds_encode"].median(), np.mean(deltas)))
+    if len(spots) < 2:
+        return
+    path = page.folder / "plots" / f"{each.file_name}-time.png"
+    plot.time_and_rate(spots, f"{each.name}: time against rate", path)
+    page.figure(path, f"{each.name}: seconds to encode an image (median), and BD-rate against "
+                f"JPEG (mean over the images). {_jobs(each.points)}")  # fmt: skip
 
 
 def _mean_shown(each: Curves, anchor: str, test: str, notes: tables.Notes) -> str:
