@@ -18,6 +18,7 @@ from eval.codecs import SpecificationError
 from eval.measure import Set, Task
 from eval.record import Row, describe
 from eval.store import Results, ResultsError, locked, read_run
+from eval.variations import PARTS
 from inrcodec.encoder import DEFAULT_EFFORT
 from inrcodec.errors import CodecError
 from inrcodec.files import write_atomically
@@ -119,6 +120,8 @@ def rd(
               help="The rate of all files.")  # fmt: skip
 @click.option("--effort", type=click.IntRange(1, 9), default=DEFAULT_EFFORT, show_default=True,
               help="How long to fit.")  # fmt: skip
+@click.option("--family", type=click.Choice(sorted(PARTS)), default="siren", show_default=True,
+              help="Whose parts.")  # fmt: skip
 def ablation(
     ctx: click.Context,
     dataset: str,
@@ -129,10 +132,12 @@ def ablation(
     jobs: int | None,
     bpp: float,
     effort: int,
+    family: str,
 ) -> None:
     """Compare bases, compaction ratios and the parts of the codec at equal file size."""
     pictures = Set(dataset, data, reduce)
-    tasks = run.tasks(pictures, _chosen(pictures, images), study.specifications(effort), [bpp])
+    compared = study.specifications(effort, family)
+    tasks = run.tasks(pictures, _chosen(pictures, images), compared, [bpp])
     _measure(ctx, out, "study", tasks, jobs)
 
 

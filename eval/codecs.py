@@ -172,12 +172,14 @@ class Own:
             return from_pillow(decode(data, device=self.device))
 
     def detail(self, data: bytes) -> dict[str, float]:  # noqa: D102
-        header = container.open(data).header
-        return {
-            "macs_per_pixel": header.network.macs_per_pixel,
-            "D": header.network.D,
-            "k": sum(header.coefficients),
+        file = container.open(data)
+        network = file.header.network
+        detail = {
+            "macs_per_pixel": network.macs_per_pixel,
+            "D": network.D,
+            "k": sum(file.header.coefficients),
         }
+        return detail | ({"network_bytes": file.parts[1].size} if file.latents else {})
 
 
 @dataclass(frozen=True)

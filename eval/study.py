@@ -25,16 +25,16 @@ RATIOS = (1.25, 2.0)
 """Parameters for each coefficient, D/k."""
 
 
-def specifications(effort: int) -> list[str]:
+def specifications(effort: int, family: str) -> list[str]:
     """The codecs to compare, the reference first: inrcodec as it is, with the basis `identity`."""
-    reference = f"inrcodec:effort={effort}:family=siren:basis=identity"
+    reference = f"inrcodec:effort={effort}:family={family}:basis=identity"
     based = [
-        f"inrcodec:effort={effort}:family=siren:basis={basis}:compaction={ratio:g}"
+        f"inrcodec:effort={effort}:family={family}:basis={basis}:compaction={ratio:g}"
         for basis in BASES
         if basis != "identity"
         for ratio in RATIOS
     ]
-    return [reference, *based, *(f"{reference}:variation={part}" for part in PARTS)]
+    return [reference, *based, *(f"{reference}:variation={part}" for part in PARTS[family])]
 
 
 def write(folder: Path) -> list[Path]:
@@ -73,7 +73,7 @@ def write(folder: Path) -> list[Path]:
             file,
         )
         page.figure(file, f"{name}: PSNR above the reference at equal file size.")
-        page.table(_COLUMNS, rows)
+        page.table([column for column in _COLUMNS if column[1] in rows[0]], rows)
     return page.write()
 
 
@@ -84,6 +84,7 @@ _COLUMNS = [
     ("k", "k", ".0f"),
     ("images", "images", "d"),
     ("bytes", "bytes", ".0f"),
+    ("of them networks", "network_bytes", ".0f"),
     ("PSNR, dB", "psnr", ".2f"),
     ("to the reference, dB", "difference", "+.2f"),
     ("±", "error", ".2f"),
@@ -132,7 +133,7 @@ def summary(points: Sequence[Row]) -> list[Row]:
                 "error": difference.std() / math.sqrt(len(shared)),
                 "seconds": shared["seconds_encode"].astype(float).mean(),
                 **means,
-                **detail[["D", "k"]].mean(),
+                **detail.mean(),
             }
         )
     return rows

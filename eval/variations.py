@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,8 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inrcodec import encoder
-from inrcodec.fit import curvature, problem, quantize, schedule, train
+from inrcodec import encoder, pyramid_encoder
+from inrcodec.fit import (
+    curvature,
+    problem,
+    pyramid_curvature,
+    pyramid_train,
+    quantize,
+    schedule,
+    train,
+)
 from inrcodec.fit.problem import Problem
 from inrcodec.fit.quantize import RateControl
 from inrcodec.inr import siren
@@ -55,6 +64,29 @@ class _Adam:
         self._adam.step()
 
 
+class _GroupedAdam:
+    """PyTorch's Adam in the place of `Soap`, each vector at a quarter of its own rate."""
+
+    def __init__(
+        self,
+        vectors: Sequence[Tensor],
+        shapes: Sequence[tuple[int, int]],
+        rates: Sequence[float],
+    ) -> None:
+        self._rates = rates
+        self._adam = torch.optim.Adam([{"params": [vector]} for vector in vectors])
+
+    def step(self, rate: float) -> None:
+        for group, factor in zip(self._adam.param_groups, self._rates, strict=True):
+            group["lr"] = rate * factor / 4
+        self._adam.step()
+
+
+def _units(count: int) -> Callable[[int, int], int]:
+    """Networks of as many units whatever the budget."""
+    return lambda size, steps: count
+
+
 def _without_refits() -> dict[int, schedule.Effort]:
     """The steps of the refits go to the fit."""
     return {
@@ -90,7 +122,7 @@ class Variation:
             setattr(self.module, self.attribute, before)
 
 
-PARTS = {
+SIREN_PARTS = {
     "dead-zone": Variation("a dead zone 1.4 steps wide", quantize, "EDGE", 45),
     "one-step": Variation("one step for all layers", encoder, "RateControl", _OneStep),
     "no-refit": Variation("no refits, a longer fit", encoder, "EFFORTS", _without_refits()),
@@ -100,7 +132,26 @@ PARTS = {
     "equal-rates": Variation("the first layer as fast as the others", problem, "FIRST_RATE", 1.0),
     "adam": Variation("Adam in place of SOAP, in the fit", train, "Soap", _Adam),
 }
-"""What the codec is made of, with one part changed or switched off."""
+"""What the SIREN's codec is made of, with one part changed or switched off."""
+
+PYRAMID_PARTS = {
+    "independent-rounding": Variation(
+        "independent rounding of the networks", pyramid_curvature, "factorize", _plain
+    ),
+    "equal-price": Variation(
+        "a network's bit no dearer than a latent's", pyramid_train, "NETWORK_PRICE", 1
+    ),
+    "single-planes": Variation("one plane at a quarter", pyramid_encoder, "DOUBLE", math.inf),
+    "late-control": Variation("λ follows the budget from 30 % on", pyramid_train, "CONTROL", 0.3),
+    "fast-finish": Variation("a finish three times as fast", pyramid_train, "FINISH_RATE", 0.03),
+    "units-8": Variation("networks of 8 units", pyramid_encoder, "network_units", _units(8)),
+    "units-24": Variation("networks of 24 units", pyramid_encoder, "network_units", _units(24)),
+    "adam-networks": Variation("Adam in place of SOAP", pyramid_train, "Soap", _GroupedAdam),
+}
+"""The same of the pyramid's."""
+
+PARTS = {"siren": SIREN_PARTS, "pyramid": PYRAMID_PARTS}
+"""By family."""
 
 DEFAULTS = {
     "depth-6": Variation("6 sine layers", encoder, "DEPTH", 6),
@@ -116,5 +167,10 @@ DEFAULTS = {
 }
 """A default that is another."""
 
-VARIATIONS = {"none": Variation("the codec as it is"), **PARTS, **DEFAULTS}
+VARIATIONS = {
+    "none": Variation("the codec as it is"),
+    **SIREN_PARTS,
+    **PYRAMID_PARTS,
+    **DEFAULTS,
+}
 """All by the name that a codec's specification gives them."""

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from PIL import Image
+from skimage import data
 
 from eval import codecs
 from eval.codecs import Classical, Own, SpecificationError
 from eval.variations import PARTS, VARIATIONS
-from inrcodec.image import Raster
+from inrcodec.image import Raster, from_pillow
 from inrcodec.metrics import psnr
 
 
@@ -98,12 +100,24 @@ def whole(request: pytest.FixtureRequest) -> tuple[float, bytes]:
     return request.param, codecs.parse("inrcodec:effort=1").encode(raster(1), request.param)
 
 
-@pytest.mark.parametrize("variation", PARTS)
+@pytest.mark.parametrize("variation", PARTS["siren"])
 def test_a_part_switched_off_gives_another_file_of_the_same_size(
     variation: str, whole: tuple[float, bytes]
 ) -> None:
     bpp, expected = whole
-    data = codecs.parse(f"inrcodec:effort=1:variation={variation}").encode(raster(1), bpp)
+    changed = codecs.parse(f"inrcodec:effort=1:variation={variation}").encode(raster(1), bpp)
     # A narrow network has few layers and one rate anyway.
-    assert (data == expected) == (bpp == 3.0 and variation in ("depth-5", "equal-rates"))
-    assert len(data) == pytest.approx(len(expected), rel=0.03)
+    assert (changed == expected) == (bpp == 3.0 and variation in ("depth-5", "equal-rates"))
+    assert len(changed) == pytest.approx(len(expected), rel=0.03)
+
+
+@pytest.mark.parametrize("variation", PARTS["pyramid"])
+def test_a_pyramid_without_a_part_is_another_file_of_the_same_size(variation: str) -> None:
+    picture = from_pillow(Image.fromarray(data.astronaut()[60:156, 150:278]))
+    specification = "inrcodec:effort=1:family=pyramid"
+    whole, other = (
+        codecs.parse(specification + option).encode(picture, 2.5)
+        for option in ("", f":variation={variation}")
+    )
+    assert other != whole
+    assert len(other) == pytest.approx(len(whole), rel=0.03)

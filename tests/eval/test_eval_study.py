@@ -18,18 +18,19 @@ from eval.variations import PARTS
 from inrcodec.pranc.layout import BASES
 
 
-def test_the_study_covers_every_basis_ratio_and_part_once() -> None:
-    specifications = study.specifications(2)
+@pytest.mark.parametrize("family", sorted(PARTS))
+def test_the_study_covers_every_basis_ratio_and_part_once(family: str) -> None:
+    specifications = study.specifications(2, family)
     assert len(set(specifications)) == len(specifications)
     parsed = [codecs.parse(specification) for specification in specifications]
     own = [codec for codec in parsed if isinstance(codec, Own)]
-    assert own == parsed and {codec.effort for codec in own} == {2}
+    assert own == parsed and {(codec.effort, codec.family) for codec in own} == {(2, family)}
     assert own[0].basis == "identity" and own[0].variation == "none"
     plain = [(codec.basis, codec.compaction) for codec in own[1:] if codec.variation == "none"]
     assert plain == [
         (basis, ratio) for basis in BASES if basis != "identity" for ratio in study.RATIOS
     ]
-    assert [codec.variation for codec in own if codec.variation != "none"] == list(PARTS)
+    assert [codec.variation for codec in own if codec.variation != "none"] == list(PARTS[family])
 
 
 def point(codec: str, image: str, psnr: float, **other: Any) -> dict[str, str]:
