@@ -235,9 +235,10 @@ class PyramidFit:
         spread = max(float(np.sqrt(np.mean(alpha**2))), 1e-6)
         finest = round((192 + 8 * math.log2(spread / 200)) / stride) * stride
         factor = curvature_factor(self.problem, index, self._weight, self._count)
-        best, worse, least = _round(alpha, finest, factor), 0, math.inf
+        first = min(max(finest, 0), 200)
+        best, worse, least = _round(alpha, first, factor), 0, math.inf
         # From fine to coarse: a layer that is far too coarse has no slope to follow.
-        for code in range(min(max(finest, 0), 200), 249, stride):
+        for code in range(first, 249, stride):
             model = _round(alpha, code, factor)
             self.problem.alphas[index] = _values(model)
             error, bits = self.problem.loss(self._weight, temperature, self._noise)
