@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 import inrcodec.cli  # noqa: F401  (its threads sleep while they wait; before torch)
+
+# No test fails because its machine is busy.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
