@@ -68,8 +68,9 @@ class PyramidProblem:
         self.gradients = self.pranc.zeros()
         self._step = 0
         size = self.planes[-1].stop
-        self.y, self.q, self._slope = (np.zeros(size, np.float32) for _ in range(3))
-        self._mean, self._square, self._inside = (np.zeros(size, np.float32) for _ in range(3))
+        # In one array: which loop a kernel takes, and so the last bit, depends on their order.
+        arrays = np.zeros((6, size), np.float32)
+        self.y, self.q, self._slope, self._mean, self._square, self._inside = arrays
         for plane in self.planes:
             plane.inner(self._inside)[:] = 1
         self._far = [(p.far.rows[:, 0].copy(), p.far.cols[:, 0].copy()) for p in self.planes]
