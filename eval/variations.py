@@ -48,24 +48,8 @@ class _UnboundPixels(Problem):
         return torch.from_numpy(drawn).to(self.device)
 
 
-class _Adam:
-    """PyTorch's Adam in the place of `Soap`, at a quarter of the rate, which would be too high."""
-
-    def __init__(
-        self,
-        vectors: Sequence[Tensor],
-        shapes: Sequence[tuple[int, int]],
-        rates: Sequence[float],
-    ) -> None:
-        self._adam = torch.optim.Adam(vectors)
-
-    def step(self, rate: float) -> None:
-        self._adam.param_groups[0]["lr"] = rate / 4
-        self._adam.step()
-
-
 class _GroupedAdam:
-    """PyTorch's Adam in the place of `Soap`, each vector at a quarter of its own rate."""
+    """PyTorch's Adam in the place of `Soap`, at a quarter of each rate, which would be too high."""
 
     def __init__(
         self,
@@ -80,6 +64,18 @@ class _GroupedAdam:
         for group, factor in zip(self._adam.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor / 4
         self._adam.step()
+
+
+class _Adam(_GroupedAdam):
+    """The same at one rate for all."""
+
+    def __init__(
+        self,
+        vectors: Sequence[Tensor],
+        shapes: Sequence[tuple[int, int]],
+        rates: Sequence[float],
+    ) -> None:
+        super().__init__(vectors, shapes, [1.0] * len(vectors))
 
 
 def _units(count: int) -> Callable[[int, int], int]:

@@ -289,7 +289,7 @@ def progressive(source: str, target: str, reference: str | None, device: str, fo
     from inrcodec.progressive import save_stages, stages
 
     original = None if reference is None else to_pillow(open_image(reference))
-    found = stages(_prefix(source, 1.0, None), reference=original, device=device)
+    found = stages(Path(source).read_bytes(), reference=original, device=device)
     save_stages(found, path)
     click.echo(f"{path}: {len(found)} pictures, from {found[0].size} bytes to {found[-1].size}")
 

@@ -265,13 +265,13 @@ class PyramidProblem:
         """PSNR in dB of a mean squared error of samples in [-1, 1]."""
         return -10 * math.log10(max(error, 1e-12) / 4)
 
-    def features(self, chosen: NDArray[np.int64]) -> Array:
-        """The inputs of the sine layer (N, planes) at some pixels, numbered row by row."""
+    def features(self, latents: Array, chosen: NDArray[np.int64]) -> Array:
+        """The inputs of the sine layer (planes, N) at some pixels, numbered row by row."""
         features = [
-            _expand(self, k, plane.inner(self.q)).ravel()[chosen] * 2.0**-plane.level
+            _expand(self, k, plane.inner(latents)).ravel()[chosen] * 2.0**-plane.level
             for k, plane in enumerate(self.planes)
         ]
-        return np.stack(features, axis=1).astype(np.float32)
+        return np.stack(features)
 
     def rounded(self) -> list[NDArray[np.int32]]:
         """The latents as integers, plane by plane."""
@@ -365,13 +365,7 @@ def _start_networks(
     matrices[0][:, -1] = rng.uniform(-1, 1, a.width)
     matrices[2:] = _start_context(a.context, rng)
     chosen = rng.choice(problem.pixels, min(20000, problem.pixels), replace=False)
-    features = np.stack(
-        [
-            _expand(problem, k, np.round(plane.inner(problem.y))).ravel()[chosen]
-            * 2.0**-plane.level
-            for k, plane in enumerate(problem.planes)
-        ]
-    )
+    features = problem.features(np.round(problem.y), chosen)
     sines = np.sin(matrices[0][:, :-1] @ features + matrices[0][:, -1:])
     sines = np.concatenate([sines, np.ones((1, len(chosen)))])
     wanted = problem.target.reshape(a.channels, -1)[:, chosen]

@@ -62,7 +62,7 @@ def _synthesis_rows(
 ) -> tuple[Matrix, float]:
     """Derivatives (N, parameters) of sampled pixels, and what their squares count in the error."""
     chosen = rng.choice(problem.pixels, min(PIXELS, problem.pixels), replace=False)
-    z = problem.features(chosen)
+    z = problem.features(problem.q, chosen).T
     w1, w2 = matrices[:2]
     ones = np.ones((len(chosen), 1), np.float32)
     z = np.concatenate([z, ones], axis=1)
