@@ -15,7 +15,7 @@ from inrcodec.inr.architecture import LIMIT_PLANES, Pyramid, Siren
 from inrcodec.pranc import layout
 
 MAGIC = b"\x8fPRC"
-VERSION = 1
+VERSION = 2
 
 LIMIT_COMPACTION = 64 * 1024
 """Largest compaction D/k, in units of 1/64."""
@@ -156,8 +156,10 @@ def parse_header(fields: Fields) -> Header:
     if version > VERSION:
         raise FormatError(f"written by a newer format version {version}; update inrcodec")
     family = fields.u8()
-    if version == 0 and family == _PYRAMID:
-        raise FormatError("a pyramid of the trial format version 0; encode its picture again")
+    if version < 2 and family == _PYRAMID:
+        raise FormatError(
+            f"a pyramid of the trial format version {version}; encode its picture again"
+        )
     if family not in (_SIREN, _PYRAMID):
         raise FormatError(f"unknown INR family {family}; update inrcodec")
     raster = fields.u8()

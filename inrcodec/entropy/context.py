@@ -127,11 +127,11 @@ def decode_planes(
     return count
 
 
-_Inputs = tuple[Latents, Latents, Indices, Indices, Latents, Indices, Indices]
+_Inputs = tuple[Latents, Latents, Indices, Indices, Latents, Indices, Indices, int, int]
 
 
 def _inputs(plane: Plane, planes: Sequence[Plane], latents: Latents) -> _Inputs:
-    """A plane, and the two before it with the tables of their places."""
+    """A plane, the two before it with the tables of their places, and its constants."""
     nothing = np.zeros((1, 1), np.float32)
     near, far = (
         nothing if parents.plane is None else planes[parents.plane].view(latents)
@@ -145,6 +145,8 @@ def _inputs(plane: Plane, planes: Sequence[Plane], latents: Latents) -> _Inputs:
         far,
         plane.far.rows,
         plane.far.cols,
+        plane.level,
+        plane.later,
     )
 
 
@@ -172,19 +174,23 @@ def _gather(
     x: int,
     inputs: Any,
 ) -> bool:
-    """The inputs of a latent's context network, and whether one of them is not 0."""
+    """The latents that a latent's context network sees, and whether one of them is not 0.
+
+    The last two inputs, the constants of the plane, stay as they are.
+    """
     r = y + BORDER
+    for j in range(3):
+        inputs[j] = plane[r - 2, x + 1 + j]
     for j in range(5):
-        inputs[j] = plane[r - 2, x + j]
-        inputs[5 + j] = plane[r - 1, x + j]
-    inputs[10] = plane[r, x]
-    inputs[11] = plane[r, x + 1]
-    inputs[12] = near[near_rows[y, 0], near_cols[x, 0]]
-    inputs[13] = near[near_rows[y, 0], near_cols[x, 1]]
-    inputs[14] = near[near_rows[y, 1], near_cols[x, 0]]
-    inputs[15] = far[far_rows[y, 0], far_cols[x, 0]]
+        inputs[3 + j] = plane[r - 1, x + j]
+    inputs[8] = plane[r, x]
+    inputs[9] = plane[r, x + 1]
+    inputs[10] = near[near_rows[y, 0], near_cols[x, 0]]
+    inputs[11] = near[near_rows[y, 0], near_cols[x, 1]]
+    inputs[12] = near[near_rows[y, 1], near_cols[x, 0]]
+    inputs[13] = far[far_rows[y, 0], far_cols[x, 0]]
     busy = False
-    for value in inputs:
+    for value in inputs[:14]:
         busy |= value != 0
     return busy
 
@@ -258,6 +264,8 @@ def _encode_plane(
     far: Any,
     far_rows: Any,
     far_cols: Any,
+    level: int,
+    later: int,
     network: Any,
     most: int,
     state: Any,
@@ -266,6 +274,7 @@ def _encode_plane(
 ) -> int:
     """Append a plane to the buffer; returns its new size."""
     inputs, out = np.zeros(CONTEXT_INPUTS), np.zeros(2)
+    inputs[14], inputs[15] = level, later
     h1, h2 = np.zeros(len(network[1])), np.zeros(len(network[3]))
     empty = _predict(inputs, network, h1, h2, out)
     low, width = state[0], state[1]
@@ -306,6 +315,8 @@ def _decode_plane(
     far: Any,
     far_rows: Any,
     far_cols: Any,
+    level: int,
+    later: int,
     network: Any,
     most: int,
     state: Any,
@@ -318,6 +329,7 @@ def _decode_plane(
     Of the bytes only the first `known` are; then also returns how many latents these determine.
     """
     inputs, out = np.zeros(CONTEXT_INPUTS), np.zeros(2)
+    inputs[14], inputs[15] = level, later
     h1, h2 = np.zeros(len(network[1])), np.zeros(len(network[3]))
     empty = _predict(inputs, network, h1, h2, out)
     offset, width = state[0], state[1]

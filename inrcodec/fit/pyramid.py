@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from inrcodec.container.header import Header
 from inrcodec.image import Raster, to_unit
-from inrcodec.inr.architecture import Pyramid
+from inrcodec.inr.architecture import CONTEXT_INPUTS, Pyramid
 from inrcodec.inr.family import grow_pyramid
 from inrcodec.inr.latents import BORDER, Parents, interpolation, lay_out
 from inrcodec.kernels import context, pyramid
@@ -98,7 +98,7 @@ class PyramidProblem:
     def _make_thread(self) -> _Thread:
         a = self.architecture
         units = max(a.width, len(self.planes) + 4)
-        hidden = max(a.context, 16)
+        hidden = max(a.context, CONTEXT_INPUTS)
         return _Thread(
             np.zeros_like(self.y),
             np.zeros_like(self._u),
@@ -158,6 +158,8 @@ class PyramidProblem:
                 plane.near.cols,
                 far,
                 *self._far[k],
+                np.float32(plane.level),
+                np.float32(plane.later),
                 self._theta[4:],
                 first,
                 last,
@@ -383,15 +385,15 @@ def _start_networks(
 def _start_context(units: int, rng: np.random.Generator) -> list[NDArray[np.float64]]:
     """A context network to begin with: centre 0, a scale that grows with the neighbours' sizes.
 
-    The rest of the units is random.
+    The rest of the units is random; level and number of the plane count nothing yet.
     """
-    first = np.zeros((units, 17))
-    first[:, :-1] = rng.uniform(-0.15, 0.15, (units, 16))
+    first = np.zeros((units, CONTEXT_INPUTS + 1))
+    first[:, :14] = rng.uniform(-0.15, 0.15, (units, 14))
     second = np.zeros((units, units + 1))
     second[:, :-1] = rng.normal(size=(units, units)) * 0.5 / math.sqrt(units)
     last = np.zeros((2, units + 1))
     # Left, above, and the values of the two planes before; as two rectified halves each.
-    neighbours = ((11, 1.0), (7, 1.0), (12, 0.5), (15, 0.3))[: units // 2]
+    neighbours = ((9, 1.0), (5, 1.0), (10, 0.5), (13, 0.3))[: units // 2]
     for unit, (place, weight) in enumerate(neighbours):
         first[2 * unit : 2 * unit + 2] = 0
         first[2 * unit, place], first[2 * unit + 1, place] = weight, -weight

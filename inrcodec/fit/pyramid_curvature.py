@@ -109,7 +109,7 @@ def _context_inputs(
     """What the context network sees at some latents of plane k (N, 16), as `context_rate` does."""
     plane = problem.planes[k]
     view = plane.view(problem.q)
-    inputs = [view[rows + BORDER - 2, cols + j] for j in range(5)]
+    inputs = [view[rows + BORDER - 2, cols + 1 + j] for j in range(3)]
     inputs += [view[rows + BORDER - 1, cols + j] for j in range(5)]
     inputs += [view[rows + BORDER, cols + j] for j in range(2)]
 
@@ -122,6 +122,7 @@ def _context_inputs(
 
     inputs += [parent(plane.near, *place) for place in ((0, 0), (0, 1), (1, 0))]
     inputs.append(parent(plane.far, 0, 0))
+    inputs += [np.full(len(rows), value, np.float32) for value in (plane.level, plane.later)]
     return np.stack(inputs, axis=1)
 
 

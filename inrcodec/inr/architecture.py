@@ -96,7 +96,8 @@ LIMIT_UNITS = 128
 """Most units of each layer of a pyramid's networks."""
 
 CONTEXT_INPUTS = 16
-"""Inputs of the context network: 12 neighbours in the plane and 4 values of planes before it."""
+"""Inputs of the context network: 10 neighbours in the plane, 4 values of planes before it,
+its level and how many planes of that level follow."""
 
 CONTEXT_SCALE = 0.25
 """What one unit of a coefficient moves the context network's weights by: exact in binary."""

@@ -41,6 +41,7 @@ class Plane:
 
     Attributes:
         level: it has 1/2^level of the picture's resolution.
+        later: how many planes of this level come after it.
         shape: (h, w).
         start: place of its first value, of the border.
         near: context in the plane coded before.
@@ -48,6 +49,7 @@ class Plane:
     """
 
     level: int
+    later: int
     shape: tuple[int, int]
     start: int
     near: Parents
@@ -90,7 +92,8 @@ def lay_out(pyramid: Pyramid, width: int, height: int) -> list[Plane]:
     ):
         near, far = (_parents(level, shape, planes, index - distance) for distance in (1, 2))
         start = planes[-1].stop if planes else 0
-        planes.append(Plane(level, shape, start, near, far))
+        later = pyramid.levels[index + 1 :].count(level)
+        planes.append(Plane(level, later, shape, start, near, far))
     return planes
 
 

@@ -1,9 +1,10 @@
 """The rate of latent planes under their context network, and its gradients, fused (Numba).
 
-A latent's inputs are 12 causal neighbours in its plane and 4 values of the two planes coded before
-it; two layers of rectified units give centre and log₂ scale of a Laplace distribution (COOL-CHIC,
-Ladune et al. 2023; C3, Kim et al. 2024). The file is coded by `entropy.context`, in integers; this
-is the same in float32, for latents that need not be integers.
+A latent's inputs are 10 causal neighbours in its plane, 4 values of the two planes coded before it,
+the level of its plane and how many of that level follow; two layers of rectified units give centre
+and log₂ scale of a Laplace distribution (COOL-CHIC, Ladune et al. 2023; C3, Kim et al. 2024). The
+file is coded by `entropy.context`, in integers; this is the same in float32, for latents that need
+not be integers.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ def context_rate(
     far: Any,
     far_rows: Any,
     far_cols: Any,
+    level: Any,
+    later: Any,
     theta: Any,
     first: int,
     last: int,
@@ -64,8 +67,8 @@ def context_rate(
     Planes are padded by BORDER (not below). `near` is the plane coded before, `far` the one before
     that; `near_rows` (h, 2) and `near_cols` (w, 2) are the places in it of the value at a latent
     and of the one next to it, `far_rows` and `far_cols` (h,), (w,) those of the value alone.
-    `theta` holds weight and bias of the three layers. With `differentiate` the gradients, times
-    `weight`, are added to the arrays named d_.
+    `level` and `later` are constants of the plane. `theta` holds weight and bias of the three
+    layers. With `differentiate` the gradients, times `weight`, are added to the arrays named d_.
     """
     w1, b1, w2, b2, w3, b3 = theta
     d_w1, d_b1, d_w2, d_b2, d_w3, d_b3 = d_theta
@@ -78,24 +81,27 @@ def context_rate(
         row0, row1, row2 = near_rows[y, 0], near_rows[y, 1], far_rows[y]
         for x0 in range(0, w, BLOCK):
             n = min(BLOCK, w - x0)
-            for j in range(5):
-                above2 = plane[r - 2, x0 + j : x0 + j + n]
-                above1 = plane[r - 1, x0 + j : x0 + j + n]
+            for j in range(3):
+                above2 = plane[r - 2, x0 + 1 + j : x0 + 1 + j + n]
                 for p in range(n):
                     x[_U(j * BLOCK + p)] = above2[p]
+            for j in range(5):
+                above1 = plane[r - 1, x0 + j : x0 + j + n]
                 for p in range(n):
-                    x[_U((5 + j) * BLOCK + p)] = above1[p]
+                    x[_U((3 + j) * BLOCK + p)] = above1[p]
             for j in range(2):
                 left = plane[r, x0 + j : x0 + j + n]
                 for p in range(n):
-                    x[_U((10 + j) * BLOCK + p)] = left[p]
+                    x[_U((8 + j) * BLOCK + p)] = left[p]
             values0, values1, values2 = near[row0], near[row1], far[row2]
             for p in range(n):
                 q = _U(near_cols[x0 + p, 0])
-                x[_U(12 * BLOCK + p)] = values0[q]
-                x[_U(13 * BLOCK + p)] = values0[_U(near_cols[x0 + p, 1])]
-                x[_U(14 * BLOCK + p)] = values1[q]
-                x[_U(15 * BLOCK + p)] = values2[_U(far_cols[x0 + p])]
+                x[_U(10 * BLOCK + p)] = values0[q]
+                x[_U(11 * BLOCK + p)] = values0[_U(near_cols[x0 + p, 1])]
+                x[_U(12 * BLOCK + p)] = values1[q]
+                x[_U(13 * BLOCK + p)] = values2[_U(far_cols[x0 + p])]
+                x[_U(14 * BLOCK + p)] = level
+                x[_U(15 * BLOCK + p)] = later
             affine(w1, b1, x, h1)
             rectify(h1, n1)
             affine(w2, b2, h1, h2)
@@ -137,24 +143,25 @@ def context_rate(
             rectify_back(g1, h1, n1)
             affine_gradient(g1, x, d_w1, d_b1)
             affine_back(w1, g1, dx)
-            for j in range(5):
-                above2 = d_plane[r - 2, x0 + j : x0 + j + n]
-                above1 = d_plane[r - 1, x0 + j : x0 + j + n]
+            for j in range(3):
+                above2 = d_plane[r - 2, x0 + 1 + j : x0 + 1 + j + n]
                 for p in range(n):
                     above2[p] += dx[_U(j * BLOCK + p)]
+            for j in range(5):
+                above1 = d_plane[r - 1, x0 + j : x0 + j + n]
                 for p in range(n):
-                    above1[p] += dx[_U((5 + j) * BLOCK + p)]
+                    above1[p] += dx[_U((3 + j) * BLOCK + p)]
             for j in range(2):
                 left = d_plane[r, x0 + j : x0 + j + n]
                 for p in range(n):
-                    left[p] += dx[_U((10 + j) * BLOCK + p)]
+                    left[p] += dx[_U((8 + j) * BLOCK + p)]
             values0, values1, values2 = d_near[row0], d_near[row1], d_far[row2]
             for p in range(n):
                 q = _U(near_cols[x0 + p, 0])
-                values0[q] += dx[_U(12 * BLOCK + p)]
-                values0[_U(near_cols[x0 + p, 1])] += dx[_U(13 * BLOCK + p)]
-                values1[q] += dx[_U(14 * BLOCK + p)]
-                values2[_U(far_cols[x0 + p])] += dx[_U(15 * BLOCK + p)]
+                values0[q] += dx[_U(10 * BLOCK + p)]
+                values0[_U(near_cols[x0 + p, 1])] += dx[_U(11 * BLOCK + p)]
+                values1[q] += dx[_U(12 * BLOCK + p)]
+                values2[_U(far_cols[x0 + p])] += dx[_U(13 * BLOCK + p)]
     return total
 
 

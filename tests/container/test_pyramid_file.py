@@ -85,8 +85,9 @@ def costs(plane, planes, values, network, most):
         return [0.0] * plane.inner(values).size
     tables, inputs, bits = _inputs(plane, planes, values), np.zeros(16), []
     layers = [np.zeros(len(b)) for b in network[1::2]]
+    inputs[14:] = plane.level, plane.later
     for (y, x), q in np.ndenumerate(plane.inner(values).astype(int)):
-        _gather(*tables, y, x, inputs)
+        _gather(*tables[:7], y, x, inputs)
         centre, scale = _predict(inputs, network, *layers)
         below, above = (_below(symbol, most, centre, scale) for symbol in (q, q + 1))
         bits.append(24 - np.log2(above - below))
@@ -136,7 +137,7 @@ def test_any_prefix_shows_what_it_has():
         assert most <= count
         most = count
     picture = decoder.decode(data[: whole.parts[2].offset + 9])
-    assert "192 of 199 latents, the finest, missing" in picture.info["partial"]
+    assert "193 of 199 latents, the finest, missing" in picture.info["partial"]
 
 
 @pytest.mark.parametrize("spread", [0.3, 3.0, 300.0])
@@ -278,8 +279,9 @@ def test_a_file_by_the_document_alone():
         plane = np.zeros((height + 2, width + 4), int)
         for i in range(height):
             for j in range(width):
-                x = [plane[i, j + n] for n in range(5)] + [plane[i + 1, j + n] for n in range(5)]
+                x = [plane[i, j + n] for n in range(1, 4)] + [plane[i + 1, j + n] for n in range(5)]
                 x += [plane[i + 2, j], plane[i + 2, j + 1], 0, 0, 0, 0]
+                x += [levels[k], levels[k + 1 :].count(levels[k])]
                 for before in (1, 2):
                     if k < before:
                         continue
@@ -287,9 +289,9 @@ def test_a_file_by_the_document_alone():
                     r0, r1 = SPEC["nearest"](i, d, other.shape[0])
                     c0, c1 = SPEC["nearest"](j, d, other.shape[1])
                     if before == 1:
-                        x[12:15] = other[r0, c0], other[r0, c1], other[r1, c0]
+                        x[10:13] = other[r0, c0], other[r0, c1], other[r1, c0]
                     else:
-                        x[15] = other[r0, c0]
+                        x[13] = other[r0, c0]
                 if largest[k]:
                     centre, scale = SPEC["context"](
                         [int(v) for v in x], [b.tolist() for b in blocks]
