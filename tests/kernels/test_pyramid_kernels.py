@@ -51,7 +51,8 @@ def reference(made, q, weight):
     for plane, values in zip(made.planes, planes, strict=True):
         height, width = plane.shape
         rows, cols = torch.arange(height)[:, None], torch.arange(width)[None]
-        inputs = [values[rows + i, cols + j] for i in (0, 1) for j in range(5)]
+        inputs = [values[rows, cols + j] for j in range(1, 4)]
+        inputs += [values[rows + 1, cols + j] for j in range(5)]
         inputs += [values[rows + 2, cols + j] for j in range(2)]
         for parents, places in ((plane.near, ((0, 0), (0, 1), (1, 0))), (plane.far, ((0, 0),))):
             for i, j in places:
@@ -60,6 +61,8 @@ def reference(made, q, weight):
                     continue
                 r, c = torch.from_numpy(parents.rows[:, i]), torch.from_numpy(parents.cols[:, j])
                 inputs.append(planes[parents.plane][r[:, None], c[None]])
+        constants = (plane.level, plane.later)
+        inputs += [torch.full(plane.shape, float(value)).double() for value in constants]
         h = torch.stack(inputs, -1)
         for matrix in matrices[2:4]:
             h = torch.relu(h @ matrix[:, :-1].T + matrix[:, -1])
