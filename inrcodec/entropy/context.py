@@ -7,6 +7,7 @@ order. `docs/format.md`, sections "Context network" and "Latents", is the specif
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,8 +80,8 @@ def encode_planes(
     size = 0
     for index, most in zip(chosen, largest, strict=True):
         if most:
-            inputs = _inputs(planes[index], planes, latents)
-            size = _encode_plane(*inputs, network, most, state, buffer, size)
+            tables = tables_of(planes[index], planes, latents)
+            size = _encode_plane(*tables, network, most, state, buffer, size)
     low, width = (int(value) for value in state)
     low += int.from_bytes(buffer[:size].tobytes(), "big") << 64
     return _shortest(low, width, size)
@@ -111,8 +112,8 @@ def decode_planes(
         plane.view(latents)[:] = 0
         decoded = latents_in_plane = plane.shape[0] * plane.shape[1]
         if most:
-            inputs = _inputs(plane, planes, latents)
-            size, decoded = _decode_plane(*inputs, network, most, state, padded, size, known)
+            tables = tables_of(plane, planes, latents)
+            size, decoded = _decode_plane(*tables, network, most, state, padded, size, known)
         if size < 0 or size > len(data) + 16:
             raise FormatError("the coded latents are invalid")
         count += decoded
@@ -127,11 +128,12 @@ def decode_planes(
     return count
 
 
-_Inputs = tuple[Latents, Latents, Indices, Indices, Latents, Indices, Indices, int, int]
+Tables = tuple[Latents, Latents, Indices, Indices, Latents, Indices, Indices, int, int]
 
 
-def _inputs(plane: Plane, planes: Sequence[Plane], latents: Latents) -> _Inputs:
-    """A plane, the two before it with the tables of their places, and its constants."""
+def tables_of(plane: Plane, planes: Sequence[Plane], latents: Latents) -> Tables:
+    """What the kernels need of a plane in the array of all: it, the two before it with the tables
+    of their places, its level and how many planes of that level follow."""
     nothing = np.zeros((1, 1), np.float32)
     near, far = (
         nothing if parents.plane is None else planes[parents.plane].view(latents)
@@ -378,3 +380,16 @@ def _decode_plane(
                 width <<= _U64(32)
     state[0], state[1] = offset, width
     return size, count
+
+
+@compiled
+def latent_bits(
+    tables: Any, network: Any, most: int, y: int, x: int, inputs: Any, h1: Any, h2: Any, out: Any
+) -> Any:
+    """What the latent in row y, column x of a plane costs; `inputs` ends with its constants."""
+    plane, near, near_rows, near_cols, far, far_rows, far_cols, _, _ = tables
+    _gather(plane, near, near_rows, near_cols, far, far_rows, far_cols, y, x, inputs)
+    centre, scale = _predict(inputs, network, h1, h2, out)
+    symbol = np.int64(plane[y + BORDER, x + BORDER])
+    share = _below(symbol + 1, most, centre, scale) - _below(symbol, most, centre, scale)
+    return PRECISION - math.log2(share)

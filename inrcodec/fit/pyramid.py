@@ -123,7 +123,7 @@ class PyramidProblem:
         self.load()
 
         def prepare(index: int) -> None:
-            first, last = self._band(len(self.y), index)
+            first, last = self.band(len(self.y), index)
             inside, slope = self._inside, self._slope
             pyramid.soft_round(
                 self.y, self.q, slope, inside, temperature, seed & 0xFFFFFFFF, first, last
@@ -133,18 +133,18 @@ class PyramidProblem:
                 for array in (thread.latents, thread.rows, *thread.theta):
                     array[...] = 0
 
-        self._run(prepare)
-        bits = sum(self._run(lambda i: self._rate(i, weight / self.pixels, differentiate)))
-        squares = sum(self._run(lambda i: self._error(i, differentiate)))
+        self.run(prepare)
+        bits = sum(self.run(lambda i: self._rate(i, weight / self.pixels, differentiate)))
+        squares = sum(self.run(lambda i: self._error(i, differentiate)))
         if differentiate:
-            self._run(self._gather_rows)
+            self.run(self._gather_rows)
             self._gather_networks()
         return squares / self.target.size, bits
 
     def _rate(self, index: int, weight: float, differentiate: bool) -> float:
         thread, bits = self._threads[index], 0.0
         for k, plane in enumerate(self.planes):
-            first, last = self._band(plane.shape[0], index)
+            first, last = self.band(plane.shape[0], index)
             view = plane.view(self.q)
             pyramid.interpolate_rows(
                 view, *self.columns[k], BORDER, self._plane_rows(self._u, k), first, last
@@ -181,7 +181,7 @@ class PyramidProblem:
 
     def _error(self, index: int, differentiate: bool) -> float:
         thread = self._threads[index]
-        first, last = self._band(self.height, index)
+        first, last = self.band(self.height, index)
         squares: float = pyramid.synthesis_step(
             self._u,
             self._starts,
@@ -207,7 +207,7 @@ class PyramidProblem:
         """Sum the gradients by interpolated rows over the threads, and take them to the latents."""
         thread = self._threads[index]
         for k, plane in enumerate(self.planes):
-            first, last = self._band(plane.shape[0], index)
+            first, last = self.band(plane.shape[0], index)
             total = self._plane_rows(self._threads[0].rows, k)
             for other in self._threads[1:]:
                 total[first:last] += self._plane_rows(other.rows, k)[first:last]
@@ -233,7 +233,7 @@ class PyramidProblem:
         self._step += 1
 
         def work(index: int) -> None:
-            first, last = self._band(len(self.y), index)
+            first, last = self.band(len(self.y), index)
             gradient = self._threads[0].latents[first:last]
             for other in self._threads[1:]:
                 gradient += other.latents[first:last]
@@ -250,14 +250,20 @@ class PyramidProblem:
                 last,
             )
 
-        self._run(work)
+        self.run(work)
 
-    def _band(self, count: int, index: int) -> tuple[int, int]:
+    def band(self, count: int, index: int) -> tuple[int, int]:
         """The share of a thread in `count` rows or latents."""
         threads = len(self._threads)
         return count * index // threads, count * (index + 1) // threads
 
-    def _run(self, work: Callable[[int], T]) -> list[T]:
+    @property
+    def threads(self) -> int:
+        """How many threads share the work."""
+        return len(self._threads)
+
+    def run(self, work: Callable[[int], T]) -> list[T]:
+        """Do a thread's part of some work in each thread, and wait for all."""
         threads = len(self._threads)
         if threads == 1:
             return [work(0)]
@@ -275,9 +281,9 @@ class PyramidProblem:
         ]
         return np.stack(features)
 
-    def rounded(self) -> list[NDArray[np.int32]]:
-        """The latents as integers, plane by plane."""
-        return [np.floor(plane.inner(self.y) + 0.5).astype(np.int32) for plane in self.planes]
+    def integers(self, latents: Array) -> list[NDArray[np.int32]]:
+        """Latents of the array of all rounded, plane by plane."""
+        return [np.floor(plane.inner(latents) + 0.5).astype(np.int32) for plane in self.planes]
 
 
 def start(problem: PyramidProblem, weight: float, seed: int) -> None:

@@ -14,11 +14,10 @@ from inrcodec.container.header import Header, read_header, write_header
 from inrcodec.container.prc import Layer, context_network, read, write
 from inrcodec.entropy.context import (
     _below,
-    _gather,
-    _inputs,
-    _predict,
     decode_planes,
     encode_planes,
+    latent_bits,
+    tables_of,
 )
 from inrcodec.entropy.model import fit_model
 from inrcodec.errors import FormatError
@@ -83,15 +82,13 @@ def costs(plane, planes, values, network, most):
     """Bits of each latent of a plane."""
     if not most:
         return [0.0] * plane.inner(values).size
-    tables, inputs, bits = _inputs(plane, planes, values), np.zeros(16), []
-    layers = [np.zeros(len(b)) for b in network[1::2]]
+    tables, inputs = tables_of(plane, planes, values), np.zeros(16)
     inputs[14:] = plane.level, plane.later
-    for (y, x), q in np.ndenumerate(plane.inner(values).astype(int)):
-        _gather(*tables[:7], y, x, inputs)
-        centre, scale = _predict(inputs, network, *layers)
-        below, above = (_below(symbol, most, centre, scale) for symbol in (q, q + 1))
-        bits.append(24 - np.log2(above - below))
-    return bits
+    layers = [np.zeros(len(b)) for b in network[1::2]]
+    return [
+        latent_bits(tables, network, most, y, x, inputs, *layers)
+        for y, x in np.ndindex(plane.shape)
+    ]
 
 
 def test_the_size_is_the_code_length():

@@ -1,0 +1,139 @@
+"""Rate-distortion optimized rounding of a pyramid's latents, at the end of its training."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inrcodec.entropy.context import Fixed, fixed_point, tables_of
+from inrcodec.fit.pyramid import Array, PyramidProblem
+from inrcodec.inr.latents import BORDER
+from inrcodec.kernels.descent import REACH, descend_rows, measure_rows
+
+LIMIT_LEVEL = 3
+"""Coarser planes have few latents, of which each touches much of the picture."""
+
+FAR_OFF = 0.3
+"""A latent that was further from its integer than this may go to the other one beside it."""
+
+
+class Descent:
+    """A pyramid's latents as integers `q`, to be improved one after the other.
+
+    Attributes:
+        q: all latents in one array, as `PyramidProblem.y`.
+    """
+
+    def __init__(self, problem: PyramidProblem) -> None:
+        """Round the latents of `problem`, whose networks are quantized."""
+        problem.load()
+        self._problem, planes = problem, problem.planes
+        self.q: Array = np.floor(problem.y + np.float32(0.5))
+        self._wanted: Array = problem.y.copy()
+        matrices = [m.numpy() for m in problem.pranc.matrices(problem.alphas)]
+        w1, w2 = matrices[:2]
+        self._theta = (
+            np.ascontiguousarray(w1[:, :-1].T),
+            np.ascontiguousarray(w1[:, -1]),
+            np.ascontiguousarray(w2[:, :-1]),
+        )
+        blocks = problem.architecture.synthesis_blocks
+        self._network: tuple[Fixed, ...] = fixed_point([m.astype(float) for m in matrices[blocks:]])
+        self._tables = [tables_of(plane, planes, self.q) for plane in planes]
+        self._most = np.array([np.abs(plane.inner(self.q)).max() for plane in planes], np.int64)
+        self._touched = [
+            (
+                *_touched(rows, taps * np.float32(2.0**-plane.level), plane.shape[0]),
+                *_touched(cols - BORDER, col_taps, plane.shape[1]),
+            )
+            for plane, (rows, taps), (cols, col_taps) in zip(
+                planes, problem.rows, problem.columns, strict=True
+            )
+        ]
+        self._z = np.ascontiguousarray(
+            problem.features(self.q, np.arange(problem.pixels)).T
+        ).reshape(problem.height, problem.width, -1)
+        self._error: Array = -np.ascontiguousarray(problem.target.transpose(1, 2, 0))
+        for row, error in zip(self._z, self._error, strict=True):
+            sines = np.sin(row @ self._theta[0] + self._theta[1])
+            error += sines @ self._theta[2].T + w2[:, -1]
+        self._bits = [np.zeros(plane.shape) for plane in planes]
+        problem.run(self._measure)
+
+    @property
+    def error(self) -> float:
+        """Mean squared error, of samples in [-1, 1]."""
+        return float(np.mean(np.square(self._error), dtype=np.float64))
+
+    def run(self, weight: float) -> None:
+        """One pass over the planes, from coarse to fine; `weight` is λ, per bit a pixel."""
+        cost = weight * self._error.size / self._problem.pixels
+        for k, plane in enumerate(self._problem.planes):
+            if plane.level <= LIMIT_LEVEL and self._most[k]:
+                self._run_plane(k, cost)
+
+    def _run_plane(self, k: int, cost: float) -> None:
+        """The threads stay apart, so that nothing depends on their order; between them it goes on
+        when they are done."""
+        problem, height = self._problem, self._problem.planes[k].shape[0]
+
+        def work(index: int) -> None:
+            first, last = problem.band(height, index)
+            first, last = first + REACH * (first > 0), last - REACH * (last < height)
+            self._descend(k, cost, first, last)
+
+        problem.run(work)
+        for index in range(1, problem.threads):
+            edge, _ = problem.band(height, index)
+            self._descend(k, cost, max(edge - REACH, 0), min(edge + REACH, height))
+
+    def _measure(self, index: int) -> None:
+        for k, plane in enumerate(self._problem.planes):
+            if self._most[k]:
+                first, last = self._problem.band(plane.shape[0], index)
+                most = int(self._most[k])
+                measure_rows(self._tables[k], self._network, most, self._bits[k], first, last)
+
+    def _descend(self, k: int, cost: float, first: int, last: int) -> int:
+        followers = min(2, len(self._tables) - 1 - k)
+        own, child, grandchild = (min(k + i, k + followers) for i in range(3))
+        moved: int = descend_rows(
+            self._tables[own],
+            self._tables[child],
+            self._tables[grandchild],
+            followers,
+            self._network,
+            self._most[[own, child, grandchild]],
+            self._bits[own],
+            self._bits[child],
+            self._bits[grandchild],
+            self._problem.planes[k].view(self._wanted),
+            FAR_OFF,
+            cost,
+            self._z,
+            self._error,
+            self._theta,
+            k,
+            *self._touched[k],
+            first,
+            last,
+        )
+        return moved
+
+
+def _touched(
+    indices: NDArray[np.int64], taps: Array, count: int
+) -> tuple[NDArray[np.int64], Array]:
+    """For each of `count` samples the positions, first and last + 1, that it has a tap at, and
+    those taps; from the samples and taps (N, 4) of each position."""
+    dense = np.zeros((count, len(indices)), np.float32)
+    np.add.at(dense, (indices, np.arange(len(indices))[:, None]), taps)
+    ranges = np.zeros((count, 2), np.int64)
+    for i, row in enumerate(dense):
+        places = np.flatnonzero(row)
+        if len(places):
+            ranges[i] = places[0], places[-1] + 1
+    own = np.zeros((count, int((ranges[:, 1] - ranges[:, 0]).max())), np.float32)
+    for i, (first, last) in enumerate(ranges):
+        own[i, : last - first] = dense[i, first:last]
+    return ranges, own
