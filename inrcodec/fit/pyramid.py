@@ -135,11 +135,22 @@ class PyramidProblem:
 
         self.run(prepare)
         bits = sum(self.run(lambda i: self._rate(i, weight / self.pixels, differentiate)))
-        squares = sum(self.run(lambda i: self._error(i, differentiate)))
+        squares = sum(self.run(lambda i: self._squares(i, differentiate)))
         if differentiate:
             self.run(self._gather_rows)
             self._gather_networks()
         return squares / self.target.size, bits
+
+    def bits(self) -> float:
+        """Bits of the latents of the last loss, with the context network as it is now."""
+        self.load()
+        return sum(self.run(lambda i: self._rate(i, 0.0, differentiate=False)))
+
+    def error(self) -> float:
+        """Mean squared error with the latents of the last loss and the synthesis as it is now."""
+        self.load()
+        squares = sum(self.run(lambda i: self._squares(i, differentiate=False)))
+        return squares / self.target.size
 
     def _rate(self, index: int, weight: float, differentiate: bool) -> float:
         thread, bits = self._threads[index], 0.0
@@ -179,7 +190,7 @@ class PyramidProblem:
         plane = self.planes[parents.plane]
         return plane.view(self.q), plane.view(thread.latents)
 
-    def _error(self, index: int, differentiate: bool) -> float:
+    def _squares(self, index: int, differentiate: bool) -> float:
         thread = self._threads[index]
         first, last = self.band(self.height, index)
         squares: float = pyramid.synthesis_step(

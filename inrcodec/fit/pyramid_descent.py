@@ -16,6 +16,9 @@ LIMIT_LEVEL = 3
 FAR_OFF = 0.3
 """A latent that was further from its integer than this may go to the other one beside it."""
 
+PARTS = 32
+"""Of a pass that ends where a number of bits is reached."""
+
 
 class Descent:
     """A pyramid's latents as integers `q`, to be improved one after the other.
@@ -65,14 +68,27 @@ class Descent:
         """Mean squared error, of samples in [-1, 1]."""
         return float(np.mean(np.square(self._error), dtype=np.float64))
 
-    def run(self, weight: float) -> None:
-        """One pass over the planes, from coarse to fine; `weight` is λ, per bit a pixel."""
-        cost = weight * self._error.size / self._problem.pixels
-        for k, plane in enumerate(self._problem.planes):
-            if plane.level <= LIMIT_LEVEL and self._most[k]:
-                self._run_plane(k, cost)
+    @property
+    def bits(self) -> float:
+        """What the latents cost."""
+        return float(sum(bits.sum() for bits in self._bits))
 
-    def _run_plane(self, k: int, cost: float) -> None:
+    def run(self, weight: float, limit: float | None = None) -> None:
+        """One pass over the planes, from coarse to fine; `weight` is λ, per bit a pixel.
+
+        With a limit the picture's parts come one after the other, until `bits` has passed it.
+        """
+        cost = weight * self._error.size / self._problem.pixels
+        above = limit is not None and self.bits > limit
+        parts = 1 if limit is None else PARTS
+        for part in range(parts):
+            for k, plane in enumerate(self._problem.planes):
+                if plane.level <= LIMIT_LEVEL and self._most[k]:
+                    self._run_plane(k, cost, part, parts)
+            if limit is not None and (self.bits > limit) != above:
+                break
+
+    def _run_plane(self, k: int, cost: float, part: int, parts: int) -> None:
         """The threads stay apart, so that nothing depends on their order; between them it goes on
         when they are done."""
         problem, height = self._problem, self._problem.planes[k].shape[0]
@@ -80,9 +96,14 @@ class Descent:
         def work(index: int) -> None:
             first, last = problem.band(height, index)
             first, last = first + REACH * (first > 0), last - REACH * (last < height)
-            self._descend(k, cost, first, last)
+            count = max(0, last - first)
+            self._descend(
+                k, cost, first + count * part // parts, first + count * (part + 1) // parts
+            )
 
         problem.run(work)
+        if part < parts - 1:
+            return
         for index in range(1, problem.threads):
             edge, _ = problem.band(height, index)
             self._descend(k, cost, max(edge - REACH, 0), min(edge + REACH, height))

@@ -101,11 +101,11 @@ hardly a gradient, and Adam makes a full step of it: faster ones lose more than 
 CLOSE = 0.02
 """How far below the wanted error, as a logarithm, no more is tried: 0.09 dB."""
 
-PASSES = 2
-"""Of the descent."""
+DESCENT_CHANGE = 2.0
+"""λ of a pass that makes the file smaller, or larger, is so many times that of the one before."""
 
-LEAST_WEIGHT, LIMIT_WEIGHT = 0.7, 12.0
-"""Of a descent, as multiples of the training's; beyond them the latents train once more."""
+LEAST_WEIGHT = 0.7
+"""Of a descent; with less of it the latents are as they were trained."""
 
 LEAST_STEPS = 12
 """Of such a correction."""
@@ -205,7 +205,7 @@ class PyramidFit:
 
     def _control(self, error: float, bits: float, ahead: float) -> None:
         """Lead λ: twice too many bits double it in a thirtieth of the training."""
-        if self._count % max(1, self._steps // 60) == 0:
+        if self._count % max(8, self._steps // 60) == 0:
             # What is hard rounding worth more, or less, than soft rounding?
             hard_error, hard_bits = self.problem.loss(self._weight, 0)
             self._hard = (hard_error / error, hard_bits / bits)
@@ -253,14 +253,18 @@ class PyramidFit:
         finest = round((192 + 8 * math.log2(spread / 200)) / stride) * stride
         factor = curvature_factor(self.problem, index, self._weight, self._count)
         first = min(max(finest, 0), 200)
+        error, bits = self.problem.loss(self._weight, temperature, self._noise)
         best, worse, least = _round(alpha, first, factor), 0, math.inf
         # From fine to coarse: a layer that is far too coarse has no slope to follow.
         for code in range(first, 249, stride):
             model = _round(alpha, code, factor)
             self.problem.alphas[index] = _values(model)
-            error, bits = self.problem.loss(self._weight, temperature, self._noise)
-            bits += NETWORK_PRICE * model[0].bits(model[1])
-            cost = error + self._weight * bits / self.problem.pixels
+            if context:
+                bits = self.problem.bits()
+            else:
+                error = self.problem.error()
+            total = bits + NETWORK_PRICE * model[0].bits(model[1])
+            cost = error + self._weight * total / self.problem.pixels
             worse = 0 if cost < least else worse + 1
             if cost < least:
                 best, least = model, cost
@@ -291,41 +295,33 @@ class PyramidFit:
     def _meet_size(self, size: int) -> bytes | None:
         """The largest file found within the budget.
 
-        One more pass of the descent at another λ makes a file a little smaller or larger; where
-        that is not enough, the training goes on for a moment. Once there are latents that cost too
-        much and others that do not, the file has the first in its upper rows and the second below.
+        A pass of the descent at another λ, in as much of the picture as it takes, makes a file
+        smaller or larger. Larger than the latents were trained to be it can't be: then they train
+        on for a moment.
         """
-        over: Array | None = None
-        best: tuple[bytes, Array] | None = None
+        best: bytes | None = None
         weight = DESCENT_WEIGHT
         descent = self._descend(self._weight * weight)
         for _ in range(LIMIT_ROUNDS):
             data = self._write(self.problem.integers(descent.q))
-            if len(data) > size:
-                over = descent.q.copy()
-            elif best is None or len(data) > len(best[0]):
-                best = data, descent.q.copy()
-            if best and (len(best[0]) >= LEAST_SHARE * size or over is not None):
+            if len(data) <= size and (best is None or len(data) > len(best)):
+                best = data
+            if best and len(best) >= LEAST_SHARE * size:
                 break
-            off = math.log(len(data) / (AIM * size))
-            weight *= math.exp(min(0.6, max(-0.6, 8 * off)))
-            if LEAST_WEIGHT < weight < LIMIT_WEIGHT:
-                descent.run(self._weight * weight)
+            weight *= DESCENT_CHANGE if len(data) > size else 1 / DESCENT_CHANGE
+            if weight > LEAST_WEIGHT:
+                descent.run(self._weight * weight, descent.bits + 8 * (AIM * size - len(data)))
             else:
+                self._correct(math.log(len(data) / (AIM * size)))
                 weight = DESCENT_WEIGHT
-                self._correct(off)
                 descent = self._descend(self._weight * weight)
         if best is None:
             self.problem.y[:] = descent.q
-            return None
-        if over is None or len(best[0]) >= LEAST_SHARE * size:
-            return best[0]
-        return self._mix(over, *best)
+        return best
 
     def _descend(self, weight: float) -> Descent:
         descent = Descent(self.problem)
-        for _ in range(PASSES):
-            descent.run(weight)
+        descent.run(weight)
         return descent
 
     def _correct(self, off: float) -> None:

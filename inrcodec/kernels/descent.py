@@ -118,7 +118,7 @@ def descend_rows(
     """Move latents of rows `first` to `last` of plane k where that lowers squares + weight · bits.
 
     A latent may move by 1: towards the real number that it was in `wanted`, if it is further than
-    `far_off` from it, or else towards 0. `child` and `grandchild` are the tables of the next
+    `far_off` from it, or towards 0. `child` and `grandchild` are the tables of the next
     `followers` planes; `most` holds the largest magnitude of each of the three, and `bits` what
     their latents cost, which is kept up to date as `z` and `error` are. `theta` is the weight,
     transposed, and bias of the sine layer and the weight of the linear one. `rows` (h, 2) and
@@ -148,69 +148,71 @@ def descend_rows(
             c = x + BORDER
             value = plane[r, c]
             off = wanted[r, c] - value
-            if abs(off) > far_off:
-                d = np.float32(1 if off > 0 else -1)
-            elif value != 0:
-                d = np.float32(-1 if value > 0 else 1)
-            else:
-                continue
-            if abs(value + d) > most[0]:
-                continue
-            squares = _squares(
-                z, error, theta, k, d, rows[y], row_taps[y], cols[x], col_taps[x], work, False
-            )
-            if squares > weight * (bits[y, x] + _SAVING):
-                continue
-            plane[r, c] = value + d
-            n, more = 0, 0.0
-            for i in range(y, min(y + 3, h)):
-                for j in range(x if i == y else max(x - 2, 0), min(x + 3, w)):
-                    b = latent_bits(tables, network, most[0], i, j, own, own1, own2, own3)
-                    more += b - bits[i, j]
-                    new[n], places[n, 0], places[n, 1], places[n, 2] = b, 0, i, j
-                    n += 1
-            if followers > 0 and most[1] > 0:
-                near_rows, near_cols = child[2], child[3]
-                for i in range(
-                    max((y - 1) << octaves, 0), min((y + 2) << octaves, child_bits.shape[0])
-                ):
-                    at, beside = near_rows[i, 0] == r, near_rows[i, 1] == r
-                    if not (at or beside):
-                        continue
-                    for j in range(
-                        max((x - 1) << octaves, 0), min((x + 2) << octaves, child_bits.shape[1])
+            back = np.float32(0 if abs(off) <= far_off else 1 if off > 0 else -1)
+            down = np.float32(0 if value == 0 else -1 if value > 0 else 1)
+            for d in (back, down if down != back else _ZERO):
+                if d == 0 or abs(value + d) > most[0]:
+                    continue
+                squares = _squares(
+                    z, error, theta, k, d, rows[y], row_taps[y], cols[x], col_taps[x], work, False
+                )
+                if squares > weight * (bits[y, x] + _SAVING):
+                    continue
+                plane[r, c] = value + d
+                n, more = 0, 0.0
+                for i in range(y, min(y + 3, h)):
+                    for j in range(x if i == y else max(x - 2, 0), min(x + 3, w)):
+                        b = latent_bits(tables, network, most[0], i, j, own, own1, own2, own3)
+                        more += b - bits[i, j]
+                        new[n], places[n, 0], places[n, 1], places[n, 2] = b, 0, i, j
+                        n += 1
+                if followers > 0 and most[1] > 0:
+                    near_rows, near_cols = child[2], child[3]
+                    for i in range(
+                        max((y - 1) << octaves, 0), min((y + 2) << octaves, child_bits.shape[0])
                     ):
-                        under = near_cols[j, 0] == c
-                        if not (under or (at and near_cols[j, 1] == c)):
+                        at, beside = near_rows[i, 0] == r, near_rows[i, 1] == r
+                        if not (at or beside):
                             continue
-                        b = latent_bits(child, network, most[1], i, j, next_, next1, next2, next3)
-                        more += b - child_bits[i, j]
-                        new[n], places[n, 0], places[n, 1], places[n, 2] = b, 1, i, j
-                        n += 1
-            if followers > 1 and most[2] > 0:
-                for i in range(
-                    y << far_octaves, min((y + 1) << far_octaves, grandchild_bits.shape[0])
-                ):
-                    for j in range(
-                        x << far_octaves, min((x + 1) << far_octaves, grandchild_bits.shape[1])
+                        for j in range(
+                            max((x - 1) << octaves, 0), min((x + 2) << octaves, child_bits.shape[1])
+                        ):
+                            under = near_cols[j, 0] == c
+                            if not (under or (at and near_cols[j, 1] == c)):
+                                continue
+                            b = latent_bits(
+                                child, network, most[1], i, j, next_, next1, next2, next3
+                            )
+                            more += b - child_bits[i, j]
+                            new[n], places[n, 0], places[n, 1], places[n, 2] = b, 1, i, j
+                            n += 1
+                if followers > 1 and most[2] > 0:
+                    for i in range(
+                        y << far_octaves, min((y + 1) << far_octaves, grandchild_bits.shape[0])
                     ):
-                        b = latent_bits(
-                            grandchild, network, most[2], i, j, last_, last1, last2, last3
-                        )
-                        more += b - grandchild_bits[i, j]
-                        new[n], places[n, 0], places[n, 1], places[n, 2] = b, 2, i, j
-                        n += 1
-            if squares + weight * more >= 0:
-                plane[r, c] = value
-                continue
-            moved += 1
-            for m in range(n):
-                i, j = places[m, 1], places[m, 2]
-                if places[m, 0] == 0:
-                    bits[i, j] = new[m]
-                elif places[m, 0] == 1:
-                    child_bits[i, j] = new[m]
-                else:
-                    grandchild_bits[i, j] = new[m]
-            _squares(z, error, theta, k, d, rows[y], row_taps[y], cols[x], col_taps[x], work, True)
+                        for j in range(
+                            x << far_octaves, min((x + 1) << far_octaves, grandchild_bits.shape[1])
+                        ):
+                            b = latent_bits(
+                                grandchild, network, most[2], i, j, last_, last1, last2, last3
+                            )
+                            more += b - grandchild_bits[i, j]
+                            new[n], places[n, 0], places[n, 1], places[n, 2] = b, 2, i, j
+                            n += 1
+                if squares + weight * more >= 0:
+                    plane[r, c] = value
+                    continue
+                moved += 1
+                for m in range(n):
+                    i, j = places[m, 1], places[m, 2]
+                    if places[m, 0] == 0:
+                        bits[i, j] = new[m]
+                    elif places[m, 0] == 1:
+                        child_bits[i, j] = new[m]
+                    else:
+                        grandchild_bits[i, j] = new[m]
+                _squares(
+                    z, error, theta, k, d, rows[y], row_taps[y], cols[x], col_taps[x], work, True
+                )
+                break
     return moved
