@@ -101,7 +101,7 @@ hardly a gradient, and Adam makes a full step of it: faster ones lose more than 
 CLOSE = 0.02
 """How far below the wanted error, as a logarithm, no more is tried: 0.09 dB."""
 
-DESCENT_CHANGE = 2.0
+DESCENT_CHANGE = 1.5
 """λ of a pass that makes the file smaller, or larger, is so many times that of the one before."""
 
 LEAST_WEIGHT = 0.7
