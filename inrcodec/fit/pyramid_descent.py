@@ -96,10 +96,8 @@ class Descent:
         def work(index: int) -> None:
             first, last = problem.band(height, index)
             first, last = first + REACH * (first > 0), last - REACH * (last < height)
-            count = max(0, last - first)
-            self._descend(
-                k, cost, first + count * part // parts, first + count * (part + 1) // parts
-            )
+            start, stop = (first + max(0, last - first) * n // parts for n in (part, part + 1))
+            self._descend(k, cost, start, stop)
 
         problem.run(work)
         if part < parts - 1:
@@ -119,15 +117,11 @@ class Descent:
         followers = min(2, len(self._tables) - 1 - k)
         own, child, grandchild = (min(k + i, k + followers) for i in range(3))
         moved: int = descend_rows(
-            self._tables[own],
-            self._tables[child],
-            self._tables[grandchild],
+            (self._tables[own], self._tables[child], self._tables[grandchild]),
             followers,
             self._network,
             self._most[[own, child, grandchild]],
-            self._bits[own],
-            self._bits[child],
-            self._bits[grandchild],
+            (self._bits[own], self._bits[child], self._bits[grandchild]),
             self._problem.planes[k].view(self._wanted),
             FAR_OFF,
             cost,

@@ -34,10 +34,10 @@ def _scratch(tables: Any, network: Any) -> Any:
 @compiled
 def measure_rows(tables: Any, network: Any, most: int, bits: Any, first: int, last: int) -> None:
     """Write the bits of all latents in rows `first` to `last` of a plane."""
-    inputs, h1, h2, out = _scratch(tables, network)
+    scratch = _scratch(tables, network)
     for y in range(first, last):
         for x in range(bits.shape[1]):
-            bits[y, x] = latent_bits(tables, network, most, y, x, inputs, h1, h2, out)
+            bits[y, x] = latent_bits(tables, network, most, y, x, *scratch)
 
 
 @compiled
@@ -91,16 +91,82 @@ def _squares(
 
 
 @compiled
-def descend_rows(
+def _recount(
     tables: Any,
-    child: Any,
-    grandchild: Any,
+    network: Any,
+    most: int,
+    bits: Any,
+    k: int,
+    y: int,
+    x: int,
+    scratch: Any,
+    touched: Any,
+    n: int,
+) -> Any:
+    """Note the new bits of a latent as number n of `touched`; returns how many more these are."""
+    now = latent_bits(tables, network, most, y, x, *scratch)
+    touched[n, 0], touched[n, 1], touched[n, 2], touched[n, 3] = now, k, y, x
+    return now - bits[y, x]
+
+
+@compiled
+def _bits_change(
+    planes: Any,
     followers: int,
     network: Any,
     most: Any,
     bits: Any,
-    child_bits: Any,
-    grandchild_bits: Any,
+    y: int,
+    x: int,
+    scratch: Any,
+    touched: Any,
+) -> Any:
+    """What the move of a latent in row y, column x of the first plane changes in bits.
+
+    Its own bits change, those of the latents that have it as a neighbour, and those of the
+    latents of the next two planes that it is a value for. Returns how many and the sum; `touched`
+    has their new bits and places.
+    """
+    r, c = y + BORDER, x + BORDER
+    h, w = bits[0].shape
+    n, more = 0, 0.0
+    for i in range(y, min(y + 3, h)):
+        for j in range(x if i == y else max(x - 2, 0), min(x + 3, w)):
+            more += _recount(planes[0], network, most[0], bits[0], 0, i, j, scratch[0], touched, n)
+            n += 1
+    if followers > 0 and most[1] > 0:
+        rows, cols = planes[1][2], planes[1][3]
+        h, w = bits[1].shape
+        octaves = planes[0][7] - planes[1][7]
+        for i in range(max((y - 1) << octaves, 0), min((y + 2) << octaves, h)):
+            at, beside = rows[i, 0] == r, rows[i, 1] == r
+            if not (at or beside):
+                continue
+            for j in range(max((x - 1) << octaves, 0), min((x + 2) << octaves, w)):
+                if cols[j, 0] == c or (at and cols[j, 1] == c):
+                    more += _recount(
+                        planes[1], network, most[1], bits[1], 1, i, j, scratch[1], touched, n
+                    )
+                    n += 1
+    if followers > 1 and most[2] > 0:
+        h, w = bits[2].shape
+        octaves = planes[0][7] - planes[2][7]
+        for i in range(y << octaves, min((y + 1) << octaves, h)):
+            for j in range(x << octaves, min((x + 1) << octaves, w)):
+                more += _recount(
+                    planes[2], network, most[2], bits[2], 2, i, j, scratch[2], touched, n
+                )
+                n += 1
+    return n, more
+
+
+@compiled
+def descend_rows(
+    planes: Any,
+    followers: int,
+    network: Any,
+    most: Any,
+    bits: Any,
     wanted: Any,
     far_off: float,
     weight: float,
@@ -118,101 +184,48 @@ def descend_rows(
     """Move latents of rows `first` to `last` of plane k where that lowers squares + weight · bits.
 
     A latent may move by 1: towards the real number that it was in `wanted`, if it is further than
-    `far_off` from it, or towards 0. `child` and `grandchild` are the tables of the next
-    `followers` planes; `most` holds the largest magnitude of each of the three, and `bits` what
-    their latents cost, which is kept up to date as `z` and `error` are. `theta` is the weight,
-    transposed, and bias of the sine layer and the weight of the linear one. `rows` (h, 2) and
-    `row_taps` (h, ·) say which rows of the picture a latent touches, and how much.
+    `far_off` from it, or towards 0. `planes` are the tables of this plane and of the next
+    `followers` (three in all, of which the rest stand in), `most` their largest magnitudes, and
+    `bits` what their latents cost, which is kept up to date as `z` and `error` are. `theta` is the
+    weight, transposed, and bias of the sine layer and the weight of the linear one. `rows` (h, 2)
+    and `row_taps` (h, ·) say which rows of the picture a latent touches, and how much.
 
     Returns how many latents were moved.
     """
-    plane = tables[0]
-    h, w = bits.shape
-    size = 16
-    octaves, far_octaves = 0, 0
-    if followers > 0:
-        octaves = tables[7] - child[7]
-        size += (3 << octaves) ** 2
-    if followers > 1:
-        far_octaves = tables[7] - grandchild[7]
-        size += (1 << far_octaves) ** 2
-    new, places = np.zeros(size), np.zeros((size, 3), np.int64)
-    own, own1, own2, own3 = _scratch(tables, network)
-    next_, next1, next2, next3 = _scratch(child, network)
-    last_, last1, last2, last3 = _scratch(grandchild, network)
+    plane = planes[0][0]
+    octaves, far_octaves = planes[0][7] - planes[1][7], planes[0][7] - planes[2][7]
+    touched = np.zeros((13 + (3 << octaves) ** 2 + (1 << far_octaves) ** 2, 4))
+    scratch = (
+        _scratch(planes[0], network),
+        _scratch(planes[1], network),
+        _scratch(planes[2], network),
+    )
     work = np.zeros(len(theta[1]), np.float32)
     moved = 0
     for y in range(first, last):
-        r = y + BORDER
-        for x in range(w):
-            c = x + BORDER
-            value = plane[r, c]
-            off = wanted[r, c] - value
+        for x in range(bits[0].shape[1]):
+            value = plane[y + BORDER, x + BORDER]
+            off = wanted[y + BORDER, x + BORDER] - value
             back = np.float32(0 if abs(off) <= far_off else 1 if off > 0 else -1)
             down = np.float32(0 if value == 0 else -1 if value > 0 else 1)
+            place = (rows[y], row_taps[y], cols[x], col_taps[x])
             for d in (back, down if down != back else _ZERO):
                 if d == 0 or abs(value + d) > most[0]:
                     continue
-                squares = _squares(
-                    z, error, theta, k, d, rows[y], row_taps[y], cols[x], col_taps[x], work, False
-                )
-                if squares > weight * (bits[y, x] + _SAVING):
+                squares = _squares(z, error, theta, k, d, *place, work, False)
+                if squares > weight * (bits[0][y, x] + _SAVING):
                     continue
-                plane[r, c] = value + d
-                n, more = 0, 0.0
-                for i in range(y, min(y + 3, h)):
-                    for j in range(x if i == y else max(x - 2, 0), min(x + 3, w)):
-                        b = latent_bits(tables, network, most[0], i, j, own, own1, own2, own3)
-                        more += b - bits[i, j]
-                        new[n], places[n, 0], places[n, 1], places[n, 2] = b, 0, i, j
-                        n += 1
-                if followers > 0 and most[1] > 0:
-                    near_rows, near_cols = child[2], child[3]
-                    for i in range(
-                        max((y - 1) << octaves, 0), min((y + 2) << octaves, child_bits.shape[0])
-                    ):
-                        at, beside = near_rows[i, 0] == r, near_rows[i, 1] == r
-                        if not (at or beside):
-                            continue
-                        for j in range(
-                            max((x - 1) << octaves, 0), min((x + 2) << octaves, child_bits.shape[1])
-                        ):
-                            under = near_cols[j, 0] == c
-                            if not (under or (at and near_cols[j, 1] == c)):
-                                continue
-                            b = latent_bits(
-                                child, network, most[1], i, j, next_, next1, next2, next3
-                            )
-                            more += b - child_bits[i, j]
-                            new[n], places[n, 0], places[n, 1], places[n, 2] = b, 1, i, j
-                            n += 1
-                if followers > 1 and most[2] > 0:
-                    for i in range(
-                        y << far_octaves, min((y + 1) << far_octaves, grandchild_bits.shape[0])
-                    ):
-                        for j in range(
-                            x << far_octaves, min((x + 1) << far_octaves, grandchild_bits.shape[1])
-                        ):
-                            b = latent_bits(
-                                grandchild, network, most[2], i, j, last_, last1, last2, last3
-                            )
-                            more += b - grandchild_bits[i, j]
-                            new[n], places[n, 0], places[n, 1], places[n, 2] = b, 2, i, j
-                            n += 1
+                plane[y + BORDER, x + BORDER] = value + d
+                n, more = _bits_change(
+                    planes, followers, network, most, bits, y, x, scratch, touched
+                )
                 if squares + weight * more >= 0:
-                    plane[r, c] = value
+                    plane[y + BORDER, x + BORDER] = value
                     continue
-                moved += 1
                 for m in range(n):
-                    i, j = places[m, 1], places[m, 2]
-                    if places[m, 0] == 0:
-                        bits[i, j] = new[m]
-                    elif places[m, 0] == 1:
-                        child_bits[i, j] = new[m]
-                    else:
-                        grandchild_bits[i, j] = new[m]
-                _squares(
-                    z, error, theta, k, d, rows[y], row_taps[y], cols[x], col_taps[x], work, True
-                )
+                    i, j = np.int64(touched[m, 2]), np.int64(touched[m, 3])
+                    bits[np.int64(touched[m, 1])][i, j] = touched[m, 0]
+                _squares(z, error, theta, k, d, *place, work, True)
+                moved += 1
                 break
     return moved

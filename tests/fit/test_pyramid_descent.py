@@ -1,0 +1,112 @@
+"""The descent of a pyramid's rounded latents: what it keeps count of is true, and it only gains."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from inrcodec.container.header import Header
+from inrcodec.fit.pyramid import PyramidProblem, start
+from inrcodec.fit.pyramid_descent import Descent
+from inrcodec.image import Raster
+from inrcodec.inr.architecture import Pyramid
+
+LEVELS = (5, 4, 3, 2, 2, 1, 0)
+WEIGHT = 0.003
+
+
+def problem(channels=3, width=70, height=90, threads=1, levels=LEVELS):
+    """A picture with its start in closed form, half as fine as it may be, and a random context."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:height, :width] / 30
+    samples = (
+        128 + 60 * np.sin(x * 5 + y)[..., None] + rng.normal(size=(height, width, channels)) * 20
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        header = Header(Pyramid(channels, 8, 8, levels), width, height)
+        raster = Raster(samples.clip(0, 255).astype(np.uint8), has_alpha=channels in (2, 4))
+        made = PyramidProblem(raster, header)
+    finally:
+        torch.set_num_threads(before)
+    start(made, WEIGHT, seed=1)
+    for index, alpha in enumerate(made.alphas):
+        # Of the context network exactly as the file has it: in 2^-12.
+        alpha.copy_((alpha * 512).round() / 512 if index > 1 else alpha)
+    return made
+
+
+def judge(made, q):
+    """Error and bits by the kernels of the training."""
+    made.y[:] = q
+    return made.loss(WEIGHT, 0)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_it_keeps_count_and_gains(channels, threads):
+    made = problem(channels, threads=threads)
+    descent = Descent(made)
+    error, bits = judge(made, descent.q)
+    for _ in range(2):
+        before = error + WEIGHT * bits / made.pixels
+        descent.run(WEIGHT)
+        error, bits = judge(made, descent.q)
+        assert error + WEIGHT * bits / made.pixels < before - 1e-5
+        assert descent.error == pytest.approx(error, rel=2e-4)
+        assert descent.bits == pytest.approx(bits, rel=5e-3)
+    assert np.array_equal(descent.q, np.round(descent.q))
+    assert not descent.q[made.planes[-1].start :][: made.width + 4].any(), "borders stay 0"
+
+
+@pytest.mark.parametrize("k", range(4))
+def test_a_latent_moves_exactly_where_that_pays(k):
+    made = problem(width=23, height=18, levels=(2, 1, 1, 0))
+    rng, plane = np.random.default_rng(k), made.planes[k]
+    for other in made.planes:
+        other.inner(made.y)[:] = rng.integers(-2, 3, other.shape) if other is not plane else 0
+    height, width = plane.shape
+    tried = 0
+    for y, x in ((0, 0), (height // 2, width // 3), (height - 1, width - 1), (1, width - 2)):
+        plane.inner(made.y)[:] = 0
+        after = Descent(made)
+        plane.inner(made.y)[y, x] = 1
+        before = Descent(made)
+        # A plane of zeros alone would cost nothing: its bits are counted as in a plane of -1 to 1.
+        without = Descent(made)
+        plane.inner(without.q)[:] = 0
+        without._measure(0)
+        squares = (after.error - before.error) * made.target.size
+        if squares <= 0 or without.bits >= before.bits:
+            continue
+        tried += 1
+        level = squares / (before.bits - without.bits)
+        for cost in (0.98 * level, 1.02 * level):
+            trial = Descent(made)
+            trial._descend(k, cost, y, y + 1)
+            gains = squares + cost * (without.bits - before.bits) < 0
+            assert plane.inner(trial.q)[y, x] == (0 if gains else 1)
+            assert abs(trial.q - before.q).sum() == gains
+    assert tried
+
+
+def test_it_ends_where_the_bits_are_reached():
+    made = problem()
+    whole, partly = Descent(made), Descent(made)
+    bits = whole.bits
+    whole.run(4 * WEIGHT)
+    limit = bits - 0.5 * (bits - whole.bits)
+    partly.run(4 * WEIGHT, limit)
+    assert limit - 0.1 * (bits - whole.bits) < partly.bits <= limit
+    # And back up: latents return to what they were.
+    partly.run(0.0, limit + 100)
+    assert limit + 100 < partly.bits < limit + 250
+
+
+def test_threads_do_not_race():
+    first, second = (Descent(problem(threads=3)) for _ in range(2))
+    for descent in (first, second):
+        descent.run(WEIGHT)
+    assert np.array_equal(first.q, second.q) and first.error == second.error
