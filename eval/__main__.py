@@ -13,7 +13,7 @@ import click
 import torch
 
 from datasets import DataError
-from eval import codecs, report, run, speed, study, tables
+from eval import codecs, prefixes, report, run, speed, study, tables
 from eval.codecs import SpecificationError
 from eval.measure import Set, Task
 from eval.record import Row, describe
@@ -215,6 +215,22 @@ def write_report(folder: Path, data: str | None) -> None:
     written = study.write(folder) if kind == "study" else report.write(folder, data)
     for path in written:
         click.echo(path)
+
+
+@main.command(name="prefixes")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@click.option("--data", type=click.Path(file_okay=False), metavar="DIR",
+              help="Folder with a copy of the data sets, instead of the network.")  # fmt: skip
+def decode_prefixes(folder: Path, data: str | None) -> None:
+    """PSNR of the first 5, 10, … % of inrcodec's files in a folder of `rd`."""
+
+    def show(done: int, total: int) -> None:
+        click.echo(f"\r\033[K{done}/{total} files", nl=done == total, err=True)
+
+    with locked(folder):
+        rows = prefixes.measure(folder, data, show if sys.stderr.isatty() else None)
+        table, path = prefixes.write(folder, rows)
+    click.echo(f"Behind files as long as 25, 50 and 75 % of the bytes:\n\n{table}\n\n{path}")
 
 
 def _efforts(ctx: click.Context, parameter: click.Parameter, value: str) -> list[int]:

@@ -7,6 +7,7 @@ was measured is drawn solid, what was published dashed and thin.
 from __future__ import annotations
 
 import io
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -211,6 +212,31 @@ def time_and_rate(spots: Sequence[Spot], title: str, path: Path) -> None:
     axes.tick_params(labelsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(title, fontsize=12)
+    _save(figure, path)
+
+
+def shares(figures: Mapping[str, Sequence[Line]], path: Path) -> None:
+    """Draw panels of PSNR over the share of a file's bytes, by title."""
+    across = min(2, len(figures))
+    down = math.ceil(len(figures) / across)
+    figure = Figure(figsize=(5.6 * across, 4.4 * down), dpi=110, layout="constrained")
+    for index, (heading, lines) in enumerate(figures.items()):
+        axes = figure.add_subplot(down, across, index + 1)
+        for colour, marker, line in zip(
+            itertools.cycle(_COLOURS), itertools.cycle(_MARKERS), lines, strict=False
+        ):
+            axes.plot(
+                *zip(*sorted(line.points), strict=True), color=colour, marker=marker,
+                markersize=4, linewidth=1.4, label=line.label or name(line.name),
+            )  # fmt: skip
+        axes.set_title(heading, fontsize=10)
+        axes.set_xlim(0, 1.02)
+        axes.set_xlabel("share of the file's bytes")
+        axes.set_ylabel("PSNR, dB")
+        axes.legend(fontsize=9, frameon=False)
+        axes.grid(alpha=0.3, linewidth=0.6)
+        axes.tick_params(labelsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
 
 
