@@ -120,7 +120,7 @@ def main() -> None:
     type=click.IntRange(1, 9),
     default=3,
     show_default=True,
-    help="How long to fit; each level takes about twice as long.",
+    help="How long to fit: 3 up to two minutes on two cores, 9 up to fifteen.",
 )
 @click.option(
     "--family",
