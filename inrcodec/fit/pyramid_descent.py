@@ -141,14 +141,13 @@ def _touched(
 ) -> tuple[NDArray[np.int64], Array]:
     """For each of `count` samples the positions, first and last + 1, that it has a tap at, and
     those taps; from the samples and taps (N, 4) of each position."""
-    dense = np.zeros((count, len(indices)), np.float32)
-    np.add.at(dense, (indices, np.arange(len(indices))[:, None]), taps)
-    ranges = np.zeros((count, 2), np.int64)
-    for i, row in enumerate(dense):
-        places = np.flatnonzero(row)
-        if len(places):
-            ranges[i] = places[0], places[-1] + 1
+    positions = np.broadcast_to(np.arange(len(indices))[:, None], indices.shape)
+    known = taps != 0
+    ranges = np.stack([np.full(count, len(indices)), np.zeros(count)], axis=1).astype(np.int64)
+    np.minimum.at(ranges[:, 0], indices[known], positions[known])
+    np.maximum.at(ranges[:, 1], indices[known], positions[known] + 1)
+    ranges[:, 0] = np.minimum(ranges[:, 0], ranges[:, 1])
     own = np.zeros((count, int((ranges[:, 1] - ranges[:, 0]).max())), np.float32)
-    for i, (first, last) in enumerate(ranges):
-        own[i, : last - first] = dense[i, first:last]
+    places = indices[known], positions[known] - ranges[indices[known], 0]
+    np.add.at(own, places, taps[known])
     return ranges, own

@@ -108,7 +108,7 @@ LEAST_WEIGHT = 0.7
 """Of a descent; with less of it the latents are as they were trained."""
 
 LEAST_STEPS = 12
-"""Of such a correction."""
+"""Of a correction of λ after the training."""
 
 LIMIT_ROUNDS = 12
 """Attempts to come from near a budget to within it."""
