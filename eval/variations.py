@@ -139,7 +139,7 @@ PYRAMID_PARTS = {
     ),
     "single-planes": Variation("one plane at a quarter", pyramid_encoder, "DOUBLE", math.inf),
     "late-control": Variation("λ follows the budget from 30 % on", pyramid_train, "CONTROL", 0.3),
-    "fast-finish": Variation("a finish three times as fast", pyramid_train, "FINISH_RATE", 0.03),
+    "no-descent": Variation("no descent at three times λ", pyramid_train, "DESCENT_WEIGHT", 1.0),
     "units-8": Variation("networks of 8 units", pyramid_encoder, "network_units", _units(8)),
     "units-24": Variation("networks of 24 units", pyramid_encoder, "network_units", _units(24)),
     "adam-networks": Variation("Adam in place of SOAP", pyramid_train, "Soap", _GroupedAdam),

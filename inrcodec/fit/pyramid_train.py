@@ -110,7 +110,7 @@ LEAST_WEIGHT = 0.7
 LEAST_STEPS = 12
 """Of a correction of λ after the training."""
 
-LIMIT_ROUNDS = 12
+LIMIT_ROUNDS = 30
 """Attempts to come from near a budget to within it."""
 
 
