@@ -89,7 +89,7 @@ EXCESS = 1.1
 
 DESCENT_WEIGHT = 3.0
 """λ of the descent, as a multiple of the training's. It takes bits for less error than a training
-with a larger λ would: at 1.1 and 3 files are 0.2 dB better than at 1 and 1.5."""
+with a larger λ would; `EXCESS` and this measured best together (docs/science.md)."""
 
 LOSS = 1.05
 """By how much such a descent multiplies the error."""
