@@ -17,6 +17,7 @@ from inrcodec.fit import (
     curvature,
     problem,
     pyramid_curvature,
+    pyramid_optimizer,
     pyramid_train,
     quantize,
     schedule,
@@ -83,6 +84,11 @@ def _units(count: int) -> Callable[[int, int], int]:
     return lambda size, steps: count
 
 
+def _cold(*_: Any) -> bool:
+    """No warm-up."""
+    return False
+
+
 def _without_refits() -> dict[int, schedule.Effort]:
     """The steps of the refits go to the fit."""
     return {
@@ -138,11 +144,12 @@ PYRAMID_PARTS = {
         "a network's bit no dearer than a latent's", pyramid_train, "NETWORK_PRICE", 1
     ),
     "single-planes": Variation("one plane at a quarter", pyramid_encoder, "DOUBLE", math.inf),
-    "late-control": Variation("λ follows the budget from 30 % on", pyramid_train, "CONTROL", 0.3),
+    "early-control": Variation("λ follows the budget from 2 % on", pyramid_train, "CONTROL", 0.02),
+    "no-warm-up": Variation("no smaller sizes first", pyramid_train, "warm_up", _cold),
     "no-descent": Variation("no descent at three times λ", pyramid_train, "DESCENT_WEIGHT", 1.0),
     "units-8": Variation("networks of 8 units", pyramid_encoder, "network_units", _units(8)),
     "units-24": Variation("networks of 24 units", pyramid_encoder, "network_units", _units(24)),
-    "adam-networks": Variation("Adam in place of SOAP", pyramid_train, "Soap", _GroupedAdam),
+    "adam-networks": Variation("Adam in place of SOAP", pyramid_optimizer, "Soap", _GroupedAdam),
 }
 """The same of the pyramid's."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from inrcodec import container, decoder
 from inrcodec.container.header import Header
 from inrcodec.errors import TargetError
-from inrcodec.fit.pyramid import PyramidProblem
+from inrcodec.fit.pyramid import PyramidProblem, samples_of
 from inrcodec.fit.pyramid_train import Goal, PyramidFit
 from inrcodec.fit.schedule import Clock, Report
 from inrcodec.image import Raster
@@ -87,7 +87,7 @@ def expected_bytes(raster: Raster, psnr: float) -> int:
 
 def _train(settings: PyramidSettings, goal: Goal, size: int) -> bytes | None:
     clock = Clock(settings.steps, settings.report, goal.size)
-    problem = PyramidProblem(settings.raster, _header(settings, size))
+    problem = PyramidProblem(samples_of(settings.raster), _header(settings, size))
     data = PyramidFit(problem, goal, settings.steps, clock, settings.icc).run()
     clock.advance(settings.steps, "done")
     return data

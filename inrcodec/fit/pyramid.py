@@ -8,7 +8,7 @@ each thread on its own band of rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -54,14 +54,13 @@ class PyramidProblem:
         gradients: of the last loss by the coefficients.
     """
 
-    def __init__(self, raster: Raster, header: Header) -> None:
-        """Lay out the planes of `header` and put the raster's samples, in [-1, 1], beside them."""
+    def __init__(self, target: Array, header: Header) -> None:
+        """Lay out the planes of `header` beside the samples (channels, H, W), in [-1, 1]."""
         assert isinstance(header.network, Pyramid)
         self.header, self.architecture = header, header.network
         self.width, self.height = header.width, header.height
         self.pixels = self.width * self.height
-        unit = to_unit(raster).transpose(2, 0, 1)
-        self.target: Array = np.ascontiguousarray(2 * unit - 1, dtype=np.float32)
+        self.target = target
         self.planes = lay_out(self.architecture, self.width, self.height)
         _, self.pranc = grow_pyramid(header, "cpu")
         self.alphas = self.pranc.zeros()
@@ -287,7 +286,7 @@ class PyramidProblem:
     def features(self, latents: Array, chosen: NDArray[np.int64]) -> Array:
         """The inputs of the sine layer (planes, N) at some pixels, numbered row by row."""
         features = [
-            _expand(self, k, plane.inner(latents)).ravel()[chosen] * 2.0**-plane.level
+            expand(self, k, plane.inner(latents)).ravel()[chosen] * 2.0**-plane.level
             for k, plane in enumerate(self.planes)
         ]
         return np.stack(features)
@@ -297,47 +296,12 @@ class PyramidProblem:
         return [np.floor(plane.inner(latents) + 0.5).astype(np.int32) for plane in self.planes]
 
 
-def start(problem: PyramidProblem, weight: float, seed: int) -> None:
-    """A start in closed form: a Laplacian pyramid of luma and chroma, and networks that add it up.
-
-    `weight` is λ: latents are in units of the step that is the best at high rate,
-    12·λ / (2 ln 2) squared, and twice that, which measured better.
-    """
-    components = _components(problem.target)
-    step = 2 * math.sqrt(12 * weight / (2 * math.log(2)))
-    rest = [component.copy() for component in components]
-    rng = np.random.default_rng(seed)
-    spreads = []
-    for k, plane in enumerate(problem.planes):
-        channel = _channel(problem.architecture, k)
-        values = _least_squares(problem, k, rest[channel])
-        # A sample of a plane moves 4^ℓ pixels, each by the square of its tap.
-        power = float(np.square(problem.columns[k][1]).sum(1).mean()) ** 2
-        delta = step / math.sqrt(power * 4.0**plane.level * (1 if channel == 0 else 0.6))
-        latents = values / delta
-        latents = np.sign(latents) * np.maximum(np.abs(latents) - 0.1, 0)
-        plane.inner(problem.y)[:] = latents
-        rest[channel] -= _expand(problem, k, np.round(latents).astype(np.float32) * delta)
-        spreads.append(delta * 2.0**plane.level)
-    _start_networks(problem, np.array(spreads), rng)
+def samples_of(raster: Raster) -> Array:
+    """A raster's samples (channels, H, W), in [-1, 1]."""
+    return np.ascontiguousarray(2 * to_unit(raster).transpose(2, 0, 1) - 1, dtype=np.float32)
 
 
-def _components(target: Array) -> list[Array]:
-    """Luma and two differences of colours (ITU-R BT.601), or the channels where there is one."""
-    if len(target) < 3:
-        return list(target)
-    matrix = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
-    return [*np.tensordot(matrix, target[:3], 1).astype(np.float32), *target[3:]]
-
-
-def _channel(architecture: Pyramid, k: int) -> int:
-    """The component that plane k starts with: the first of two of a level has another."""
-    levels = architecture.levels
-    double = k + 1 < len(levels) and levels[k + 1] == levels[k]
-    return 1 if double and architecture.channels > 1 else 0
-
-
-def _expand(problem: PyramidProblem, k: int, plane: Array) -> Array:
+def expand(problem: PyramidProblem, k: int, plane: Array) -> Array:
     """A plane at every pixel (H, W)."""
     cols, taps = problem.columns[k]
     along = np.empty((len(plane), problem.width), np.float32)
@@ -349,8 +313,8 @@ def _expand(problem: PyramidProblem, k: int, plane: Array) -> Array:
     return np.ascontiguousarray(out.T)
 
 
-def _contract(problem: PyramidProblem, k: int, picture: Array) -> Array:
-    """The adjoint of `_expand`."""
+def contract(problem: PyramidProblem, k: int, picture: Array) -> Array:
+    """The adjoint of `expand`."""
     height, width = problem.planes[k].shape
     rows, row_taps = problem.rows[k]
     turned = np.zeros((problem.width, height), np.float32)
@@ -362,71 +326,3 @@ def _contract(problem: PyramidProblem, k: int, picture: Array) -> Array:
     along = np.ascontiguousarray(turned.T)
     pyramid.interpolate_rows_back(along, cols - BORDER, taps, 0, out, 0, height)
     return out
-
-
-def _least_squares(problem: PyramidProblem, k: int, picture: Array) -> Array:
-    """The plane whose values come near a picture, after a few steps of Landweber's iteration."""
-    norm = _contract(problem, k, np.ones_like(picture))
-    values = np.zeros(problem.planes[k].shape, np.float32)
-    for _ in range(4):
-        error = picture - _expand(problem, k, values)
-        values += 1.5 * _contract(problem, k, error) / norm
-    return values
-
-
-def _start_networks(
-    problem: PyramidProblem, spreads: NDArray[np.float64], rng: np.random.Generator
-) -> None:
-    """Random sines of a moderate slope, the linear layer by least squares; a plain context."""
-    a = problem.architecture
-    matrices = [np.zeros(shape) for shape in a.blocks]
-    matrices[0][:, :-1] = rng.normal(size=(a.width, len(a.levels))) * spreads
-    matrices[0][:, -1] = rng.uniform(-1, 1, a.width)
-    matrices[2:] = _start_context(a.context, rng)
-    chosen = rng.choice(problem.pixels, min(20000, problem.pixels), replace=False)
-    features = problem.features(np.round(problem.y), chosen)
-    sines = np.sin(matrices[0][:, :-1] @ features + matrices[0][:, -1:])
-    sines = np.concatenate([sines, np.ones((1, len(chosen)))])
-    wanted = problem.target.reshape(a.channels, -1)[:, chosen]
-    normal = sines @ sines.T + 1e-3 * len(chosen) * np.eye(len(sines))
-    matrices[1][:] = np.linalg.solve(normal, sines @ wanted.T).T
-    for k, (block, matrix) in enumerate(zip(problem.pranc.blocks, matrices, strict=True)):
-        theta = torch.from_numpy(matrix).float() / block.scale
-        # The nearest that the basis can make, for orthogonal columns; exact for the identity.
-        alpha = block.basis.project(theta.flatten())
-        unit = block.basis.expand(alpha)
-        share = (unit @ theta.flatten()) / (unit @ unit).clamp(min=1e-12)
-        problem.alphas[k] = alpha * share
-
-
-def _start_context(units: int, rng: np.random.Generator) -> list[NDArray[np.float64]]:
-    """A context network to begin with: centre 0, a scale that grows with the neighbours' sizes.
-
-    The rest of the units is random; level and number of the plane count nothing yet.
-    """
-    first = np.zeros((units, CONTEXT_INPUTS + 1))
-    first[:, :14] = rng.uniform(-0.15, 0.15, (units, 14))
-    second = np.zeros((units, units + 1))
-    second[:, :-1] = rng.normal(size=(units, units)) * 0.5 / math.sqrt(units)
-    last = np.zeros((2, units + 1))
-    # Left, above, and the values of the two planes before; as two rectified halves each.
-    neighbours = ((9, 1.0), (5, 1.0), (10, 0.5), (13, 0.3))[: units // 2]
-    for unit, (place, weight) in enumerate(neighbours):
-        first[2 * unit : 2 * unit + 2] = 0
-        first[2 * unit, place], first[2 * unit + 1, place] = weight, -weight
-    # log₂ of the scale, from -2.5 where all are 0: concave, in three pieces.
-    for unit, (threshold, slope) in enumerate(((0.0, 1.5), (1.0, -1.1), (4.0, -0.3))):
-        second[unit] = 0
-        second[unit, : 2 * len(neighbours)], second[unit, -1] = 1, -threshold
-        last[1, unit] = slope
-    last[1, -1] = -2.5
-    return [first, second, last]
-
-
-def network_rates(problem: PyramidProblem) -> Sequence[float]:
-    """Factors of the learning rate of each network layer: about what its parameters start with."""
-    matrices = problem.pranc.matrices(problem.alphas)
-    scale = float(problem.pranc.blocks[0].scale.mean())
-    first = float(matrices[0][:, :-1].abs().mean())
-    second = float(matrices[1].abs().mean()) + 0.05
-    return [first / scale, second / scale, 0.15 / scale, 0.15 / scale, 0.15 / scale]

@@ -18,13 +18,12 @@ from torch import Tensor
 
 from inrcodec.container.prc import Layer, write
 from inrcodec.entropy.model import LIMIT_MAGNITUDE, LayerModel, fit_model
-from inrcodec.fit.problem import matrix_shape
-from inrcodec.fit.pyramid import Array, PyramidProblem, network_rates, start
+from inrcodec.fit.pyramid import Array, PyramidProblem
 from inrcodec.fit.pyramid_curvature import curvature_factor
 from inrcodec.fit.pyramid_descent import Descent
+from inrcodec.fit.pyramid_optimizer import NETWORK_RATE, RISE, Optimizer
+from inrcodec.fit.pyramid_start import start, warm_up, warm_up_steps
 from inrcodec.fit.schedule import Clock
-from inrcodec.fit.soap import Soap
-from inrcodec.kernels.siren import one_thread
 from inrcodec.l2.rounding import nearest_plane
 
 SHORT, LONG = 250, 800
@@ -40,18 +39,13 @@ COLD = (0.15, 0.12)
 LATENT_RATE = (0.25, 0.4)
 """Adam's peak rate, in steps of the quantizer; at 800 steps 0.25 is 0.1 dB worse."""
 
-NETWORK_RATE = 0.2
-"""SOAP's peak rate; 0.02 needs 60 % more loss, 0.1 and 0.3 two to three per cent."""
-
 LAST_RATE = 0.02
 """Rates at the end, as a share of the peak; with 0.1 the loss is 2 % higher."""
 
-WARM_UP = 20
-"""Steps until the full rates."""
-
-CONTROL = 0.1
-"""From this share of the training on λ follows the wanted size or error; from 0.3 on a training of
-140 steps is 0.4 and 0.8 dB behind."""
+CONTROL = 0.35
+"""From this share of the training on λ follows the wanted size or error: the warm-up has told it
+nearly. From 0.02 and 0.25 on a training of 130 steps is 0.15 and 0.07 dB behind, a long one level.
+"""
 
 SURPLUS = 1.5
 """At the same λ the rate falls while the training lasts, from about 1 + SURPLUS times the last."""
@@ -64,6 +58,9 @@ START_SURPLUS = 0.65
 half a bit per pixel, but 3 dB behind at 3 bits (96x64, 220 steps)."""
 
 LIMIT_STARTS = 3
+
+SETTLED = 1.08
+"""The rate at the end of the training as a multiple of that after the warm-up, at the same λ."""
 
 GAIN = 0.06
 """Most of λ's change in a step, as a share of the error of the rate."""
@@ -101,8 +98,9 @@ hardly a gradient, and Adam makes a full step of it: faster ones lose more than 
 CLOSE = 0.02
 """How far below the wanted error, as a logarithm, no more is tried: 0.09 dB."""
 
-DESCENT_CHANGE = 1.5
-"""λ of a pass that makes the file smaller, or larger, is so many times that of the one before."""
+DESCENT_CHANGE, DESCENT_SLOPE = 1.5, 12.0
+"""λ of a pass that makes the file smaller, or larger, is at least so many times that of the one
+before; the further the file is from the budget, in logarithms, the more."""
 
 LEAST_WEIGHT = 0.7
 """Of a descent; with less of it the latents are as they were trained."""
@@ -144,27 +142,33 @@ class PyramidFit:
         self._models: list[tuple[LayerModel, NDArray[np.int32]] | None] = [None] * len(
             problem.alphas
         )
-        self._noise = self._count = 0
+        self._count = 0
         self._hard = (1.0, 1.0)
         self._weight = _first_weight(problem, goal)
-        self._free = problem.alphas
         self._begin()
-        compaction = problem.header.compaction
-        shapes = [matrix_shape(block, compaction) for block in problem.pranc.blocks]
-        # These are trained in place, until a quantized layer takes the place of one.
-        problem.alphas = list(self._free)
-        self._soap = Soap(self._free, shapes, network_rates(problem))
+        self._optimizer = Optimizer(problem)
 
     def _begin(self) -> None:
-        """The start in closed form, with a λ whose steps give it a rate in want of training."""
+        """The start in closed form, with a λ whose steps give it a rate in want of training, and
+        the warm-up from there, after which λ is better known."""
+        problem, clock = self.problem, self.clock
         for _ in range(LIMIT_STARTS):
-            start(self.problem, self._weight, self.problem.header.seed)
+            start(problem, self._weight, problem.header.seed)
             if self.goal.size is None:
                 break
-            surplus = _entropy(self.problem) / (START_SURPLUS * self._latent_budget())
+            surplus = _entropy(problem) / (START_SURPLUS * self._latent_budget())
             if 0.87 < surplus < 1.15:
                 break
             self._weight *= min(8.0, max(0.125, surplus**1.6))
+        warmed = warm_up(
+            problem,
+            self._weight,
+            warm_up_steps(self._steps),
+            lambda pixels, psnr: clock.advance(pixels / problem.pixels, "fitting", psnr),
+        )
+        if warmed and self.goal.size is not None:
+            bits = problem.loss(self._weight, 0)[1]
+            self._weight *= min(2.0, max(0.25, (SETTLED * bits / self._latent_budget()) ** 2))
 
     def run(self) -> bytes | None:
         """Train, round, and make the file; None if the goal was missed."""
@@ -172,7 +176,7 @@ class PyramidFit:
         for step in range(self._steps):
             share = step / self._steps
             cooling = 0.5 * (1 + math.cos(math.pi * share))
-            rate = (LAST_RATE + (1 - LAST_RATE) * cooling) * min(1.0, (step + 1) / WARM_UP)
+            rate = (LAST_RATE + (1 - LAST_RATE) * cooling) * min(1.0, (step + 1) / RISE)
             temperature = self._hot + (self._cold - self._hot) * share
             if quantized < len(QUANTIZE) and share >= QUANTIZE[quantized]:
                 self._quantize(quantized, temperature)
@@ -187,21 +191,17 @@ class PyramidFit:
     def _step(
         self, temperature: float, rate: float, ahead: float | None, phase: str = "fitting"
     ) -> None:
-        problem = self.problem
-        self._noise += 0x9E3779B9
-        error, bits = problem.loss(self._weight, temperature, self._noise, differentiate=True)
-        for vector, gradient, model in zip(
-            self._free, problem.gradients, self._models, strict=True
-        ):
-            vector.grad = torch.zeros_like(gradient) if model else gradient
-        if None in self._models:
-            with one_thread():
-                self._soap.step(NETWORK_RATE * rate)
-        problem.descend(self._latent_rate * rate)
+        error, bits = self._optimizer.step(
+            self._weight,
+            temperature,
+            NETWORK_RATE * rate,
+            self._latent_rate * rate,
+            [model is not None for model in self._models],
+        )
         if ahead is not None:
             self._control(error, bits, ahead)
         size = round((bits + self._network_bits()) / 8) + self._overhead()
-        self.clock.advance(1, phase, problem.psnr(error), size)
+        self.clock.advance(1, phase, self.problem.psnr(error), size)
 
     def _control(self, error: float, bits: float, ahead: float) -> None:
         """Lead λ: twice too many bits double it in a thirtieth of the training."""
@@ -227,13 +227,13 @@ class PyramidFit:
         """Of the quantized layers, and about what the others will have."""
         return sum(
             model[0].bits(model[1]) if model else EXPECTED_BITS * len(vector)
-            for model, vector in zip(self._models, self._free, strict=True)
+            for model, vector in zip(self._models, self.problem.alphas, strict=True)
         )
 
     def _overhead(self) -> int:
         """Bytes of a file besides coded coefficients and latents, about."""
         segments = 8 * (1 + len(self._parts()))
-        return 38 + segments + 6 * len(self._free) + len(self.problem.planes) + len(self.icc)
+        return 38 + segments + 6 * len(self._models) + len(self.problem.planes) + len(self.icc)
 
     def _parts(self) -> list[int]:
         """Planes of each segment: the coarse ones come first, so that a prefix shows a picture."""
@@ -248,12 +248,12 @@ class PyramidFit:
         """Round a layer's coefficients with the step of the least loss, its own bits counted."""
         context = index >= self.problem.architecture.synthesis_blocks
         stride = 8 if context else 4
-        alpha = self._free[index].numpy().astype(np.float64)
+        alpha = self._optimizer.vectors[index].numpy().astype(np.float64)
         spread = max(float(np.sqrt(np.mean(alpha**2))), 1e-6)
         finest = round((192 + 8 * math.log2(spread / 200)) / stride) * stride
         factor = curvature_factor(self.problem, index, self._weight, self._count)
         first = min(max(finest, 0), 200)
-        error, bits = self.problem.loss(self._weight, temperature, self._noise)
+        error, bits = self.problem.loss(self._weight, temperature, self._optimizer.seed)
         best, worse, least = _round(alpha, first, factor), 0, math.inf
         # From fine to coarse: a layer that is far too coarse has no slope to follow.
         for code in range(first, 249, stride):
@@ -308,11 +308,13 @@ class PyramidFit:
                 best = data
             if best and len(best) >= LEAST_SHARE * size:
                 break
-            weight *= DESCENT_CHANGE if len(data) > size else 1 / DESCENT_CHANGE
+            off = math.log(len(data) / (AIM * size))
+            change = max(DESCENT_CHANGE, math.exp(DESCENT_SLOPE * abs(off)))
+            weight *= change if off > 0 else 1 / change
             if weight > LEAST_WEIGHT:
                 descent.run(self._weight * weight, descent.bits + 8 * (AIM * size - len(data)))
             else:
-                self._correct(math.log(len(data) / (AIM * size)))
+                self._correct(off)
                 weight = DESCENT_WEIGHT
                 descent = self._descend(self._weight * weight)
         if best is None:

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 
 from inrcodec.container.header import Header
-from inrcodec.fit.pyramid import PyramidProblem
+from inrcodec.fit.pyramid import PyramidProblem, samples_of
 from inrcodec.fit.pyramid_curvature import curvature_factor
 from inrcodec.fit.pyramid_train import Goal, PyramidFit
 from inrcodec.fit.schedule import Clock
@@ -23,7 +23,7 @@ WEIGHT = 2e-3
 def problem():
     raster = from_pillow(Image.fromarray(data.astronaut()[64:160, 160:288]))
     network = Pyramid(3, width=8, context=8, levels=(3, 2, 1, 0))
-    problem = PyramidProblem(raster, Header(network, raster.width, raster.height))
+    problem = PyramidProblem(samples_of(raster), Header(network, raster.width, raster.height))
     fit = PyramidFit(problem, Goal(size=2000), 200, Clock(200, None, 2000), b"")
     for _ in range(200):
         fit._step(0.3, 0.3, None)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from inrcodec.container.header import Header
-from inrcodec.fit.pyramid import PyramidProblem, start
+from inrcodec.fit.pyramid import PyramidProblem, samples_of
 from inrcodec.fit.pyramid_descent import Descent
+from inrcodec.fit.pyramid_start import start
 from inrcodec.image import Raster
 from inrcodec.inr.architecture import Pyramid
 
@@ -28,7 +29,7 @@ def problem(channels=3, width=70, height=90, threads=1, levels=LEVELS):
     try:
         header = Header(Pyramid(channels, 8, 8, levels), width, height)
         raster = Raster(samples.clip(0, 255).astype(np.uint8), has_alpha=channels in (2, 4))
-        made = PyramidProblem(raster, header)
+        made = PyramidProblem(samples_of(raster), header)
     finally:
         torch.set_num_threads(before)
     start(made, WEIGHT, seed=1)

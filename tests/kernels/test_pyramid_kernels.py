@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from inrcodec.container.header import Header
-from inrcodec.fit.pyramid import PyramidProblem, _contract, _expand, start
+from inrcodec.fit.pyramid import PyramidProblem, contract, expand, samples_of
+from inrcodec.fit.pyramid_start import start
 from inrcodec.image import Raster
 from inrcodec.inr.architecture import Pyramid
 from inrcodec.inr.family import grow_pyramid
@@ -28,7 +29,8 @@ def problem(channels, units, context, levels, width, height, threads=1):
     torch.set_num_threads(threads)
     try:
         header = Header(Pyramid(channels, units, context, levels), width, height)
-        made = PyramidProblem(Raster(samples, has_alpha=channels in (2, 4)), header)
+        raster = Raster(samples, has_alpha=channels in (2, 4))
+        made = PyramidProblem(samples_of(raster), header)
     finally:
         torch.set_num_threads(before)
     start(made, 0.01, seed=1)
@@ -132,8 +134,8 @@ def test_the_adjoint_of_the_interpolation(shape):
     picture = rng.normal(size=(made.height, made.width)).astype(np.float32)
     for k, plane in enumerate(made.planes):
         latents = rng.normal(size=plane.shape).astype(np.float32)
-        there = (_expand(made, k, latents) * picture).sum()
-        back = (latents * _contract(made, k, picture)).sum()
+        there = (expand(made, k, latents) * picture).sum()
+        back = (latents * contract(made, k, picture)).sum()
         assert there == pytest.approx(back, rel=1e-3, abs=1e-3)
 
 

@@ -1,0 +1,72 @@
+"""A step of a pyramid's training: SOAP for its networks, Adam for its latents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from inrcodec.fit.problem import matrix_shape
+from inrcodec.fit.pyramid import PyramidProblem
+from inrcodec.fit.soap import Soap
+from inrcodec.kernels.siren import one_thread
+
+NETWORK_RATE = 0.2
+"""SOAP's peak rate; 0.02 needs 60 % more loss, 0.1 and 0.3 two to three per cent."""
+
+RISE = 40
+"""Steps until the full rates."""
+
+NOISE = 0x9E3779B9
+"""Between the seeds of two steps' noise."""
+
+
+class Optimizer:
+    """The state of both optimizers for one problem.
+
+    Attributes:
+        vectors: the networks' coefficients, which are trained in place.
+        seed: of the last step's noise.
+    """
+
+    def __init__(self, problem: PyramidProblem) -> None:
+        """Begin where `problem` is."""
+        self._problem = problem
+        self.vectors = list(problem.alphas)
+        self.seed = 0
+        compaction = problem.header.compaction
+        shapes = [matrix_shape(block, compaction) for block in problem.pranc.blocks]
+        self._soap = Soap(self.vectors, shapes, network_rates(problem))
+
+    def step(
+        self,
+        weight: float,
+        temperature: float,
+        network_rate: float,
+        latent_rate: float,
+        fixed: Sequence[bool] | None = None,
+    ) -> tuple[float, float]:
+        """Make a step with λ = `weight`; return mean squared error and bits before it.
+
+        `fixed` layers stay as they are.
+        """
+        problem = self._problem
+        self.seed += NOISE
+        error, bits = problem.loss(weight, temperature, self.seed, differentiate=True)
+        fixed = fixed or [False] * len(self.vectors)
+        for vector, gradient, still in zip(self.vectors, problem.gradients, fixed, strict=True):
+            vector.grad = torch.zeros_like(gradient) if still else gradient
+        if not all(fixed):
+            with one_thread():
+                self._soap.step(network_rate)
+        problem.descend(latent_rate)
+        return error, bits
+
+
+def network_rates(problem: PyramidProblem) -> Sequence[float]:
+    """Factors of the learning rate of each network layer: about what its parameters start with."""
+    matrices = problem.pranc.matrices(problem.alphas)
+    scale = float(problem.pranc.blocks[0].scale.mean())
+    first = float(matrices[0][:, :-1].abs().mean())
+    second = float(matrices[1].abs().mean()) + 0.05
+    return [first / scale, second / scale, 0.15 / scale, 0.15 / scale, 0.15 / scale]
