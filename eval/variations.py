@@ -146,7 +146,9 @@ PYRAMID_PARTS = {
     "single-planes": Variation("one plane at a quarter", pyramid_encoder, "DOUBLE", math.inf),
     "early-control": Variation("λ follows the budget from 2 % on", pyramid_train, "CONTROL", 0.02),
     "no-warm-up": Variation("no smaller sizes first", pyramid_train, "warm_up", _cold),
-    "no-descent": Variation("no descent at three times λ", pyramid_train, "DESCENT_WEIGHT", 1.0),
+    "no-descent": Variation(
+        "no descent at three times λ", pyramid_train, "DESCENT_WEIGHT", (1.0, 1.0)
+    ),
     "units-8": Variation("networks of 8 units", pyramid_encoder, "network_units", _units(8)),
     "units-24": Variation("networks of 24 units", pyramid_encoder, "network_units", _units(24)),
     "adam-networks": Variation("Adam in place of SOAP", pyramid_optimizer, "Soap", _GroupedAdam),

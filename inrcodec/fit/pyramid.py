@@ -277,7 +277,8 @@ class PyramidProblem:
         threads = len(self._threads)
         if threads == 1:
             return [work(0)]
-        return list(thread_pool(threads).map(work, range(threads)))
+        others = [thread_pool(threads).submit(work, index) for index in range(1, threads)]
+        return [work(0), *(other.result() for other in others)]
 
     def psnr(self, error: float) -> float:
         """PSNR in dB of a mean squared error of samples in [-1, 1]."""

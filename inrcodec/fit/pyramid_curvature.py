@@ -45,13 +45,8 @@ def curvature_factor(
         rows, scale = _context_rows(problem, index, matrices, rng)
         scale *= weight * math.log(2) / problem.pixels
     k = len(problem.alphas[index])
-    basis = torch.stack(
-        [
-            (block.basis.expand(unit).view(block.rows, -1) * block.scale).flatten()
-            for unit in torch.eye(k)
-        ]
-    )
-    rows = rows @ basis.numpy().T
+    basis = block.basis.expand(torch.eye(k)).view(block.rows, -1, k) * block.scale[:, :, None]
+    rows = rows @ basis.flatten(0, 1).numpy()
     curvature = (rows.T @ rows).astype(np.float64) * scale
     curvature[np.diag_indices(k)] += DAMPING * curvature.diagonal().mean() + 1e-12
     return factorize(curvature)

@@ -27,7 +27,7 @@ from inrcodec.fit.schedule import Clock
 from inrcodec.l2.rounding import nearest_plane
 
 SHORT, LONG = 250, 800
-"""Steps at which the first, and the second, of these pairs measured best."""
+"""Steps at which the first, and the second, of the pairs here measured best."""
 
 HOT = (0.5, 0.6)
 """Temperature of the soft rounding at the start; at 800 steps 0.5 is 0.1 dB worse (kodim15,
@@ -84,9 +84,10 @@ AIM = 0.996
 EXCESS = 1.1
 """What latents may cost before they descend, as a multiple of what they shall."""
 
-DESCENT_WEIGHT = 3.0
+DESCENT_WEIGHT = (1.4, 3.0)
 """λ of the descent, as a multiple of the training's. It takes bits for less error than a training
-with a larger λ would; `EXCESS` and this measured best together (docs/science.md)."""
+with a larger λ would; `EXCESS` and the second measured best together (docs/science.md). Latents of
+a short training give way more easily: there the first leads to the size in one pass."""
 
 LOSS = 1.05
 """By how much such a descent multiplies the error."""
@@ -98,9 +99,11 @@ hardly a gradient, and Adam makes a full step of it: faster ones lose more than 
 CLOSE = 0.02
 """How far below the wanted error, as a logarithm, no more is tried: 0.09 dB."""
 
-DESCENT_CHANGE, DESCENT_SLOPE = 1.5, 12.0
-"""λ of a pass that makes the file smaller, or larger, is at least so many times that of the one
-before; the further the file is from the budget, in logarithms, the more."""
+DESCENT_CHANGE = (1.5, 4.0)
+"""λ of a pass that makes the file smaller, or larger, is so many times that of the one before."""
+
+DESCENT_SLOPE = 12.0
+"""The logarithm of that for the logarithm of how far the file is from the budget."""
 
 LEAST_WEIGHT = 0.7
 """Of a descent; with less of it the latents are as they were trained."""
@@ -136,8 +139,9 @@ class PyramidFit:
         self.problem, self.goal, self.clock, self.icc = problem, goal, clock, icc
         self._steps = steps
         length = min(1.0, max(0.0, math.log(steps / SHORT) / math.log(LONG / SHORT)))
-        self._hot, self._cold, self._latent_rate = (
-            short + (long - short) * length for short, long in (HOT, COLD, LATENT_RATE)
+        self._hot, self._cold, self._latent_rate, self._descent_weight = (
+            short + (long - short) * length
+            for short, long in (HOT, COLD, LATENT_RATE, DESCENT_WEIGHT)
         )
         self._models: list[tuple[LayerModel, NDArray[np.int32]] | None] = [None] * len(
             problem.alphas
@@ -282,7 +286,7 @@ class PyramidFit:
         """The smallest file found of at least the PSNR."""
         best: bytes | None = None
         for _ in range(LIMIT_ROUNDS):
-            descent = self._descend(self._weight * DESCENT_WEIGHT)
+            descent = self._descend(self._weight * self._descent_weight)
             off = math.log(descent.error / self.goal.error)
             if off <= 0:
                 data = self._write(self.problem.integers(descent.q))
@@ -300,7 +304,7 @@ class PyramidFit:
         on for a moment.
         """
         best: bytes | None = None
-        weight = DESCENT_WEIGHT
+        weight = self._descent_weight
         descent = self._descend(self._weight * weight)
         for _ in range(LIMIT_ROUNDS):
             data = self._write(self.problem.integers(descent.q))
@@ -309,13 +313,14 @@ class PyramidFit:
             if best and len(best) >= LEAST_SHARE * size:
                 break
             off = math.log(len(data) / (AIM * size))
-            change = max(DESCENT_CHANGE, math.exp(DESCENT_SLOPE * abs(off)))
-            weight *= change if off > 0 else 1 / change
-            if weight > LEAST_WEIGHT:
+            if off > 0 or weight > LEAST_WEIGHT:
+                least, most = DESCENT_CHANGE
+                change = min(most, max(least, math.exp(DESCENT_SLOPE * abs(off))))
+                weight = weight * change if off > 0 else max(LEAST_WEIGHT, weight / change)
                 descent.run(self._weight * weight, descent.bits + 8 * (AIM * size - len(data)))
             else:
                 self._correct(off)
-                weight = DESCENT_WEIGHT
+                weight = self._descent_weight
                 descent = self._descend(self._weight * weight)
         if best is None:
             self.problem.y[:] = descent.q

@@ -16,9 +16,8 @@ from inrcodec.pranc.reparametrization import Reparametrization
 def grow(header: Header, device: torch.device | str) -> tuple[SirenNetwork, Reparametrization]:
     """The SIREN of a header and θ = θ₀ + S·B·α for it, both from the header's seed."""
     assert isinstance(header.network, Siren)
-    with torch.device("meta"):
-        shapes = SirenNetwork(header.network)
-    network = shapes.to_empty(device=device)
+    with torch.device(device):
+        network = SirenNetwork(header.network)
     return network, _reparametrize(header, network, network.whole_layers)
 
 
@@ -27,9 +26,8 @@ def grow_pyramid(
 ) -> tuple[PyramidNetwork, Reparametrization]:
     """The networks of a pyramid's header and θ = S·B·α for them, both from the header's seed."""
     assert isinstance(header.network, Pyramid)
-    with torch.device("meta"):
-        shapes = PyramidNetwork(header.network)
-    network = shapes.to_empty(device=device)
+    with torch.device(device):
+        network = PyramidNetwork(header.network)
     return network, _reparametrize(header, network, network.whole_layers, network.context_layers)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from inrcodec.inr.affine import Affine
 from inrcodec.inr.architecture import CONTEXT_SCALE, Pyramid
 from inrcodec.inr.latents import interpolation
 from inrcodec.pranc.reparametrization import Initial
@@ -36,7 +37,7 @@ class PyramidNetwork(nn.Module):
         """Shapes only: the values are those that `pranc` makes."""
         super().__init__()
         self.architecture = architecture
-        self.layers = nn.ModuleList(nn.Linear(cols - 1, rows) for rows, cols in architecture.blocks)
+        self.layers = nn.ModuleList(Affine(cols - 1, rows) for rows, cols in architecture.blocks)
 
     @property
     def whole_layers(self) -> tuple[str, str]:

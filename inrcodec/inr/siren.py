@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from inrcodec.inr.affine import Affine
 from inrcodec.inr.architecture import Siren
 from inrcodec.pranc.reparametrization import Initial
 
@@ -37,7 +38,7 @@ class SirenNetwork(nn.Module):
         """Shapes only: the values are those that `pranc` loads."""
         super().__init__()
         self.architecture = architecture
-        self.layers = nn.ModuleList(nn.Linear(cols - 1, rows) for rows, cols in architecture.blocks)
+        self.layers = nn.ModuleList(Affine(cols - 1, rows) for rows, cols in architecture.blocks)
 
     @property
     def whole_layers(self) -> tuple[str, str]:
