@@ -395,8 +395,10 @@ def test_the_command_fetches_without_progress_in_a_pipe(home: Home, root: Path) 
 
 def command(home: Home, root: Path, **streams: int) -> subprocess.Popen[bytes]:
     """Start `python -m datasets fetch kodak` on the manifests of the test."""
+    # A shell's background jobs, and what they start, ignore SIGINT.
     start = (
-        "import sys; from pathlib import Path; from datasets import manifest; "
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from pathlib import Path; from datasets import manifest; "
         "from datasets.__main__ import main; manifest.FOLDER = Path(sys.argv.pop(1)); main()"
     )
     line = [sys.executable, "-c", start, manifest.FOLDER, "fetch", "kodak", "--data", root]
