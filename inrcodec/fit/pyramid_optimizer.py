@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -36,7 +37,7 @@ class Optimizer:
         self.seed = 0
         compaction = problem.header.compaction
         shapes = [matrix_shape(block, compaction) for block in problem.pranc.blocks]
-        self._soap = Soap(self.vectors, shapes, network_rates(problem))
+        self._soap = Soap(self.vectors, shapes, _network_rates(problem))
 
     def step(
         self,
@@ -63,7 +64,17 @@ class Optimizer:
         return error, bits
 
 
-def network_rates(problem: PyramidProblem) -> Sequence[float]:
+def learning_rate(step: int, steps: int, last: float) -> float:
+    """At a step, as a share of the peak: a short rise, then a half cosine down to `last`.
+
+    >>> [learning_rate(step, 1000, 0.1) for step in (0, 500)]
+    [0.025, 0.55]
+    """
+    cooling = 0.5 * (1 + math.cos(math.pi * (step / steps)))
+    return (last + (1 - last) * cooling) * min(1.0, (step + 1) / RISE)
+
+
+def _network_rates(problem: PyramidProblem) -> Sequence[float]:
     """Factors of the learning rate of each network layer: about what its parameters start with."""
     matrices = problem.pranc.matrices(problem.alphas)
     scale = float(problem.pranc.blocks[0].scale.mean())

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from inrcodec.fit.pyramid import Array, PyramidProblem, contract, expand
-from inrcodec.fit.pyramid_optimizer import NETWORK_RATE, RISE, Optimizer
+from inrcodec.fit.pyramid_optimizer import NETWORK_RATE, Optimizer, learning_rate
 from inrcodec.inr.architecture import CONTEXT_INPUTS, Pyramid
 
 LEAST_SIDE = 64
@@ -174,14 +174,12 @@ def warm_up(problem: PyramidProblem, weight: float, steps: int, advance: Advance
     if half is None:
         return False
     _carry(problem, half)
-    # Its error has a quarter of the weight: it counts fewer pixels, and so do the bits.
+    # The same bits are four times as many a pixel there.
     warm_up(half, weight / 4, steps, advance)
     optimizer = Optimizer(half)
     for step in range(steps):
-        share = step / steps
-        cooling = 0.5 * (1 + math.cos(math.pi * share))
-        rate = (WARM_LAST + (1 - WARM_LAST) * cooling) * min(1.0, (step + 1) / RISE)
-        temperature = WARM_HOT + (WARM_COLD - WARM_HOT) * share
+        rate = learning_rate(step, steps, WARM_LAST)
+        temperature = WARM_HOT + (WARM_COLD - WARM_HOT) * (step / steps)
         error, _ = optimizer.step(
             weight / 4, temperature, NETWORK_RATE * rate, WARM_LATENT_RATE * rate
         )

@@ -21,7 +21,7 @@ from inrcodec.entropy.model import LIMIT_MAGNITUDE, LayerModel, fit_model
 from inrcodec.fit.pyramid import Array, PyramidProblem
 from inrcodec.fit.pyramid_curvature import curvature_factor
 from inrcodec.fit.pyramid_descent import Descent
-from inrcodec.fit.pyramid_optimizer import NETWORK_RATE, RISE, Optimizer
+from inrcodec.fit.pyramid_optimizer import NETWORK_RATE, Optimizer, learning_rate
 from inrcodec.fit.pyramid_start import start, warm_up, warm_up_steps
 from inrcodec.fit.schedule import Clock
 from inrcodec.l2.rounding import nearest_plane
@@ -179,8 +179,7 @@ class PyramidFit:
         quantized = 0
         for step in range(self._steps):
             share = step / self._steps
-            cooling = 0.5 * (1 + math.cos(math.pi * share))
-            rate = (LAST_RATE + (1 - LAST_RATE) * cooling) * min(1.0, (step + 1) / RISE)
+            rate = learning_rate(step, self._steps, LAST_RATE)
             temperature = self._hot + (self._cold - self._hot) * share
             if quantized < len(QUANTIZE) and share >= QUANTIZE[quantized]:
                 self._quantize(quantized, temperature)
