@@ -203,6 +203,7 @@ def _encode_pyramid(settings: _Settings, budget: int | None, psnr: float | None)
         compaction=settings.compaction,
         steps=settings.effort.pyramid_steps,
         seed=settings.seed,
+        device=settings.device,
         icc=settings.icc,
         report=settings.report,
     )

@@ -9,6 +9,7 @@ from inrcodec import container, decoder
 from inrcodec.container.header import Header
 from inrcodec.errors import TargetError
 from inrcodec.fit.pyramid import PyramidProblem, samples_of
+from inrcodec.fit.pyramid_device import DeviceProblem
 from inrcodec.fit.pyramid_train import Goal, PyramidFit
 from inrcodec.fit.schedule import Clock, Report
 from inrcodec.image import Raster
@@ -43,6 +44,7 @@ class PyramidSettings:
     compaction: int
     steps: int
     seed: int
+    device: str
     icc: bytes
     report: Report | None
 
@@ -87,7 +89,12 @@ def expected_bytes(raster: Raster, psnr: float) -> int:
 
 def _train(settings: PyramidSettings, goal: Goal, size: int) -> bytes | None:
     clock = Clock(settings.steps, settings.report, goal.size)
-    problem = PyramidProblem(samples_of(settings.raster), _header(settings, size))
+    samples, header = samples_of(settings.raster), _header(settings, size)
+    problem = (
+        PyramidProblem(samples, header)
+        if settings.device == "cpu"
+        else DeviceProblem(samples, header, settings.device)
+    )
     data = PyramidFit(problem, goal, settings.steps, clock, settings.icc).run()
     clock.advance(settings.steps, "done")
     return data

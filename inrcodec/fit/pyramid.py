@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from inrcodec.container.header import Header
 from inrcodec.image import Raster, to_unit
@@ -78,6 +79,10 @@ class PyramidProblem:
         threads = torch.get_num_threads()
         self._threads = [self._make_thread() for _ in range(threads)]
 
+    def like(self, target: Array, header: Header) -> PyramidProblem:
+        """Another problem of the same kind."""
+        return PyramidProblem(target, header)
+
     def _lay_out_rows(self) -> None:
         """Tables of the interpolation: along columns for each plane, along rows for all."""
         count, height = len(self.planes), self.height
@@ -120,25 +125,24 @@ class PyramidProblem:
         `descend` can follow.
         """
         self.load()
-
-        def prepare(index: int) -> None:
-            first, last = self.band(len(self.y), index)
-            inside, slope = self._inside, self._slope
-            pyramid.soft_round(
-                self.y, self.q, slope, inside, temperature, seed & 0xFFFFFFFF, first, last
-            )
-            if differentiate:
-                thread = self._threads[index]
-                for array in (thread.latents, thread.rows, *thread.theta):
-                    array[...] = 0
-
-        self.run(prepare)
+        self.run(lambda i: self._prepare(i, temperature, seed, differentiate))
         bits = sum(self.run(lambda i: self._rate(i, weight / self.pixels, differentiate)))
         squares = sum(self.run(lambda i: self._squares(i, differentiate)))
         if differentiate:
             self.run(self._gather_rows)
             self._gather_networks()
         return squares / self.target.size, bits
+
+    def _prepare(self, index: int, temperature: float, seed: int, differentiate: bool) -> None:
+        first, last = self.band(len(self.y), index)
+        inside, slope = self._inside, self._slope
+        pyramid.soft_round(
+            self.y, self.q, slope, inside, temperature, seed & 0xFFFFFFFF, first, last
+        )
+        if differentiate:
+            thread = self._threads[index]
+            for array in (thread.latents, thread.rows, *thread.theta):
+                array[...] = 0
 
     def bits(self) -> float:
         """Bits of the latents of the last loss, with the context network as it is now."""
@@ -227,11 +231,15 @@ class PyramidProblem:
 
     def _gather_networks(self) -> None:
         sums = [sum(parts) for parts in zip(*(t.theta for t in self._threads), strict=True)]
-        blocks = self.pranc.blocks
-        for k, (block, w, b) in enumerate(zip(blocks, sums[::2], sums[1::2], strict=True)):
-            inner = np.column_stack([w[: block.rows, : block.cols - 1], b[: block.rows]])
-            matrix = torch.from_numpy(np.ascontiguousarray(inner))
-            self.gradients[k] = block.basis.project((block.scale * matrix).flatten())
+        shapes = self.architecture.blocks
+        for k, ((rows, cols), w, b) in enumerate(zip(shapes, sums[::2], sums[1::2], strict=True)):
+            inner = np.column_stack([w[:rows, : cols - 1], b[:rows]])
+            self.project(k, torch.from_numpy(np.ascontiguousarray(inner)))
+
+    def project(self, k: int, gradient: Tensor) -> None:
+        """Set the gradient by the coefficients of block k from that by its matrix."""
+        block = self.pranc.blocks[k]
+        self.gradients[k] = block.basis.project((block.scale * gradient).flatten())
 
     def latent_gradient(self) -> Array:
         """Of the last loss by `q`, all threads' together."""

@@ -202,7 +202,7 @@ def _halve(problem: PyramidProblem) -> PyramidProblem | None:
     target = np.pad(problem.target, padding, mode="edge")
     mean = target.reshape(len(target), height, 2, width, 2).mean((2, 4), dtype=np.float32)
     header = dataclasses.replace(problem.header, network=architecture, width=width, height=height)
-    return PyramidProblem(mean, header)
+    return problem.like(mean, header)
 
 
 def _carry(source: PyramidProblem, to: PyramidProblem) -> None:

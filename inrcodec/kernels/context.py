@@ -33,7 +33,7 @@ SCALE_LEAST, SCALE_MOST = np.float32(-5), np.float32(9)
 _U = np.uint64
 _ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
 _LOG2E, _LN2 = np.float32(1.4426950408889634), np.float32(0.6931471805599453)
-_FLOOR = np.float32(2e-7)
+FLOOR = np.float32(2e-7)
 """Added to a probability; the coder's own floor is a third of it."""
 
 SCRATCH = 8
@@ -121,7 +121,7 @@ def context_rate(
                 e1 = exp2(-abs(d - _HALF) * per_s * _LOG2E)
                 e2 = exp2(-(d + _HALF) * per_s * _LOG2E)
                 probability = _HALF * (e1 - e2) if d > _HALF else _ONE - _HALF * (e1 + e2)
-                probability += _FLOOR
+                probability += FLOOR
                 bits -= log2(probability)
                 slope = -weight * _LOG2E * _HALF / probability
                 by_d = -slope * per_s * (e1 - e2) * sign

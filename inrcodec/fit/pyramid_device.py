@@ -1,0 +1,158 @@
+"""A pyramid's loss and gradients on another device, in plain PyTorch.
+
+The same as the fused kernels of the CPU compute, for GPUs: interpolation and the places of the
+context are products with matrices, which are deterministic where sums by index are not. Latents,
+coefficients and their optimizers stay where they were; a step moves 4 bytes a latent and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import linear, pad
+
+from inrcodec.container.header import Header
+from inrcodec.fit.pyramid import Array, PyramidProblem
+from inrcodec.inr.latents import BORDER, Parents
+from inrcodec.kernels.context import FLOOR, SCALE_LEAST, SCALE_MOST
+
+
+class DeviceProblem(PyramidProblem):
+    """A `PyramidProblem` whose loss is computed on a device of PyTorch."""
+
+    def __init__(self, target: Array, header: Header, device: str) -> None:
+        """As for the class above; `device` is, for instance, "cuda"."""
+        super().__init__(target, header)
+        self._device = device
+        self._wanted = torch.from_numpy(target).to(device).flatten(1)
+        self._up = [
+            (
+                self._selection(*rows, plane.shape[0]) * 2.0**-plane.level,
+                self._selection(cols - BORDER, taps, plane.shape[1]).T.contiguous(),
+            )
+            for plane, rows, (cols, taps) in zip(self.planes, self.rows, self.columns, strict=True)
+        ]
+        self._near = [self._places(plane.near, ((0, 0), (0, 1), (1, 0))) for plane in self.planes]
+        self._far_places = [self._places(plane.far, ((0, 0),)) for plane in self.planes]
+
+    def like(self, target: Array, header: Header) -> PyramidProblem:
+        """Another problem on the same device."""
+        return DeviceProblem(target, header, self._device)
+
+    def loss(
+        self, weight: float, temperature: float, seed: int = 0, differentiate: bool = False
+    ) -> tuple[float, float]:
+        """As of the class above."""
+        self.run(lambda i: self._prepare(i, temperature, seed, differentiate))
+        with torch.set_grad_enabled(differentiate):
+            planes = self._latents()
+            matrices = [matrix.requires_grad_(differentiate) for matrix in self._matrices()]
+            error, bits = self._error(matrices, planes), self._bits(matrices, planes)
+            if differentiate:
+                (error + weight / self.pixels * bits).backward()  # type: ignore[no-untyped-call]
+                self._gather(matrices, planes)
+        return error.item(), bits.item()
+
+    @torch.no_grad()
+    def bits(self) -> float:
+        """As of the class above."""
+        return float(self._bits(self._matrices(), self._latents()))
+
+    @torch.no_grad()
+    def error(self) -> float:
+        """As of the class above."""
+        return float(self._error(self._matrices(), self._latents()))
+
+    def _latents(self) -> list[Tensor]:
+        """The planes of `q`, without their borders, each a leaf."""
+        whole = torch.from_numpy(self.q).to(self._device)
+        planes = []
+        for plane in self.planes:
+            padded = whole[plane.start : plane.stop].view(plane.padded)
+            planes.append(padded[BORDER:, BORDER:-BORDER].clone().requires_grad_())
+        return planes
+
+    def _matrices(self) -> list[Tensor]:
+        own = self.pranc.matrices([alpha.detach() for alpha in self.alphas])
+        return [matrix.detach().to(self._device, copy=True) for matrix in own]
+
+    def _error(self, matrices: Sequence[Tensor], planes: Sequence[Tensor]) -> Tensor:
+        features = [
+            (rows @ plane @ cols).flatten()
+            for plane, (rows, cols) in zip(planes, self._up, strict=True)
+        ]
+        z = torch.stack(features, dim=-1)
+        h = torch.sin(linear(z, matrices[0][:, :-1], matrices[0][:, -1]))
+        output = linear(h, matrices[1][:, :-1], matrices[1][:, -1])
+        return (output.T - self._wanted).square().mean()
+
+    def _bits(self, matrices: Sequence[Tensor], planes: Sequence[Tensor]) -> Tensor:
+        inputs = [self._context_inputs(k, planes) for k in range(len(planes))]
+        h = torch.cat(inputs, dim=1).T
+        for matrix in matrices[2:4]:
+            h = torch.relu(linear(h, matrix[:, :-1], matrix[:, -1]))
+        centre, scale = linear(h, matrices[4][:, :-1], matrices[4][:, -1]).unbind(-1)
+        return _laplace_bits(torch.cat([plane.flatten() for plane in planes]), centre, scale)
+
+    def _context_inputs(self, k: int, planes: Sequence[Tensor]) -> Tensor:
+        """(16, N) for plane k; see `kernels.context`."""
+        plane, values = self.planes[k], planes[k]
+        height, width = plane.shape
+        padded = pad(values, (BORDER, BORDER, BORDER, 0))
+        inputs = [padded[:height, j : j + width] for j in range(1, 4)]
+        inputs += [padded[1 : height + 1, j : j + width] for j in range(5)]
+        inputs += [padded[2 : height + 2, j : j + width] for j in range(2)]
+        for parents, places, count in (
+            (plane.near, self._near[k], 3),
+            (plane.far, self._far_places[k], 1),
+        ):
+            if parents.plane is None:
+                inputs += [torch.zeros_like(values)] * count
+            else:
+                inputs += [rows @ planes[parents.plane] @ cols for rows, cols in places]
+        inputs += [torch.full_like(values, float(c)) for c in (plane.level, plane.later)]
+        return torch.stack(inputs).flatten(1)
+
+    def _places(
+        self, parents: Parents, places: Sequence[tuple[int, int]]
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Matrices that select the rows and the columns of another plane."""
+        if parents.plane is None:
+            return []
+        height, width = self.planes[parents.plane].shape
+        one = np.ones((1, 1), np.float32)
+        return [
+            (
+                self._selection(parents.rows[:, [i]] - BORDER, one, height),
+                self._selection(parents.cols[:, [j]] - BORDER, one, width).T.contiguous(),
+            )
+            for i, j in places
+        ]
+
+    def _selection(self, indices: NDArray[np.int64], weights: Array, count: int) -> Tensor:
+        """The matrix (N, count) of which row n has `weights` n at `indices` n, added up."""
+        matrix = np.zeros((len(indices), count), np.float32)
+        np.add.at(matrix, (np.arange(len(indices))[:, None], indices), weights)
+        return torch.from_numpy(matrix).to(self._device)
+
+    def _gather(self, matrices: Sequence[Tensor], planes: Sequence[Tensor]) -> None:
+        """Put the gradients where `descend` and the networks' optimizer look for them."""
+        for plane, values in zip(self.planes, planes, strict=True):
+            assert values.grad is not None
+            plane.inner(self._threads[0].latents)[:] = values.grad.cpu().numpy()
+        for k, matrix in enumerate(matrices):
+            assert matrix.grad is not None
+            self.project(k, matrix.grad.cpu())
+
+
+def _laplace_bits(values: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
+    """Bits of intervals of width 1 around the values, in the form that float32 needs."""
+    per_s = torch.exp2(-scale.clamp(float(SCALE_LEAST), float(SCALE_MOST)))
+    d = (values - centre).abs()
+    e1, e2 = torch.exp(-(d - 0.5).abs() * per_s), torch.exp(-(d + 0.5) * per_s)
+    probability = torch.where(d > 0.5, 0.5 * (e1 - e2), 1 - 0.5 * (e1 + e2))
+    return -torch.log2(probability + float(FLOOR)).sum()

@@ -1,0 +1,90 @@
+"""PyTorch on any device computes what the fused kernels do, and trains as well."""
+
+import numpy as np
+import pytest
+import torch
+
+import inrcodec
+from inrcodec.container.header import Header
+from inrcodec.fit.pyramid import PyramidProblem, samples_of
+from inrcodec.fit.pyramid_device import DeviceProblem
+from inrcodec.fit.pyramid_optimizer import Optimizer
+from inrcodec.fit.pyramid_start import start
+from inrcodec.fit.pyramid_train import Goal, PyramidFit
+from inrcodec.fit.schedule import Clock
+from inrcodec.image import Raster
+from inrcodec.inr.architecture import Pyramid
+
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda",
+        marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
+    ),
+]
+SHAPES = [(3, (2, 1, 1, 0), 37, 21), (1, (0,), 9, 5), (4, (4, 3, 2, 2, 1, 0), 150, 40)]
+
+
+def pair(channels, levels, width, height, device):
+    """The same picture as a problem of the kernels and of a device."""
+    rng = np.random.default_rng(0)
+    samples = rng.integers(0, 256, (height, width, channels)).astype(np.uint8)
+    raster = Raster(samples, has_alpha=channels == 4)
+    header = Header(Pyramid(channels, 8, 12, levels), width, height)
+    both = (
+        PyramidProblem(samples_of(raster), header),
+        DeviceProblem(samples_of(raster), header, device),
+    )
+    latents = rng.normal(size=both[0].y.shape) * 2
+    for made in both:
+        start(made, 0.01, seed=1)
+        for plane in made.planes:
+            plane.inner(made.y)[:] = plane.inner(latents)
+    return both
+
+
+def apart(ours, expected):
+    return np.linalg.norm(ours - expected) / np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_loss_and_gradients_are_the_kernels(shape, device):
+    kernels, made = pair(*shape, device)
+    expected = kernels.loss(0.02, 0.5, seed=3, differentiate=True)
+    assert made.loss(0.02, 0.5, seed=3, differentiate=True) == pytest.approx(expected, rel=1e-4)
+    for ours, theirs in zip(made.gradients, kernels.gradients, strict=True):
+        assert apart(ours.numpy(), theirs.numpy()) < 1e-3
+    assert apart(made.latent_gradient(), kernels.latent_gradient()) < 1e-3
+    made.alphas[1], kernels.alphas[1] = 2 * made.alphas[1], 2 * kernels.alphas[1]
+    made.alphas[3], kernels.alphas[3] = 2 * made.alphas[3], 2 * kernels.alphas[3]
+    assert made.error() == pytest.approx(kernels.error(), rel=1e-4)
+    assert made.bits() == pytest.approx(kernels.bits(), rel=1e-4)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_step_is_the_kernels(device):
+    found = []
+    for made in pair(*SHAPES[0], device):
+        before = made.y.copy()
+        optimizer = Optimizer(made)
+        optimizer.step(0.02, 0.4, 0.05, 0.2)
+        assert np.abs(made.y - before).max() > 0.1
+        found.append((made.y, optimizer.vectors))
+    (y, vectors), (expected, others) = found
+    assert np.abs(y - expected).max() < 1e-4
+    for vector, other in zip(vectors, others, strict=True):
+        # A first step of SOAP has full length along every axis, however small the gradient is.
+        assert apart(vector.numpy(), other.numpy()) < 0.05
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_training_becomes_a_file(device, photograph):
+    raster = inrcodec.image.from_pillow(photograph)
+    header = Header(Pyramid(3, 8, 8, (3, 2, 1, 0)), raster.width, raster.height)
+    problem = DeviceProblem(samples_of(raster), header, device)
+    data = PyramidFit(problem, Goal(size=900), 60, Clock(60, None, 900), b"").run()
+    assert data is not None and 0.99 * 900 <= len(data) <= 900
+    picture = np.asarray(inrcodec.decode(data, device="cpu")).astype(float)
+    expected = np.asarray(photograph).astype(float)
+    assert np.mean((picture - expected) ** 2) < 0.05 * expected.var()
