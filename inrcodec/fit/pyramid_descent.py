@@ -16,6 +16,9 @@ LIMIT_LEVEL = 3
 FAR_OFF = 0.3
 """A latent that was further from its integer than this may go to the other one beside it."""
 
+SAVING = 8.0
+"""More than a latent's neighbours ever save when it moves."""
+
 PARTS = 32
 """Of a pass that ends where a number of bits is reached."""
 
@@ -27,8 +30,13 @@ class Descent:
         q: all latents in one array, as `PyramidProblem.y`.
     """
 
-    def __init__(self, problem: PyramidProblem) -> None:
-        """Round the latents of `problem`, whose networks are quantized."""
+    def __init__(self, problem: PyramidProblem, saving: float = SAVING) -> None:
+        """Round the latents of `problem`, whose networks are quantized.
+
+        `saving` is how many bits a move is thought to spare others at most: what would need more is
+        not tried to the end.
+        """
+        self._saving = saving
         problem.load()
         self._problem, planes = problem, problem.planes
         self.q: Array = np.floor(problem.y + np.float32(0.5))
@@ -113,10 +121,10 @@ class Descent:
                 most = int(self._most[k])
                 measure_rows(self._tables[k], self._network, most, self._bits[k], first, last)
 
-    def _descend(self, k: int, cost: float, first: int, last: int) -> int:
+    def _descend(self, k: int, cost: float, first: int, last: int) -> None:
         followers = min(2, len(self._tables) - 1 - k)
         own, child, grandchild = (min(k + i, k + followers) for i in range(3))
-        moved: int = descend_rows(
+        descend_rows(
             (self._tables[own], self._tables[child], self._tables[grandchild]),
             followers,
             self._network,
@@ -125,6 +133,7 @@ class Descent:
             self._problem.planes[k].view(self._wanted),
             FAR_OFF,
             cost,
+            self._saving,
             self._z,
             self._error,
             self._theta,
@@ -133,7 +142,6 @@ class Descent:
             first,
             last,
         )
-        return moved
 
 
 def _touched(

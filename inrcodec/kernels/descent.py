@@ -19,9 +19,7 @@ REACH = 4
 """A move in row y of a plane reads and writes nothing of rows beyond y - 4 and y + 4, nor what they
 cover of the picture and of finer planes."""
 
-_ZERO, _TWO = np.float32(0), np.float32(2)
-_SAVING = 8.0
-"""Bits that a latent's neighbours may save at most when it moves, for what is worth a try."""
+_ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
 
 
 @compiled
@@ -41,6 +39,22 @@ def measure_rows(tables: Any, network: Any, most: int, bits: Any, first: int, la
 
 
 @compiled
+def _look(z: Any, theta: Any, i: int, sines: Any, cosines: Any) -> None:
+    """Sines and cosines (W, units) of row i of the picture."""
+    w1, b1, _ = theta
+    units = len(b1)
+    for j in range(z.shape[1]):
+        for u in range(units):
+            sines[j, u] = b1[u]
+        for p in range(z.shape[2]):
+            value = z[i, j, p]
+            for u in range(units):
+                sines[j, u] += w1[p, u] * value
+        for u in range(units):
+            sines[j, u], cosines[j, u] = sine_and_cosine(sines[j, u])
+
+
+@compiled
 def _squares(
     z: Any,
     error: Any,
@@ -51,42 +65,44 @@ def _squares(
     y_taps: Any,
     xs: Any,
     x_taps: Any,
+    sines: Any,
+    cosines: Any,
     work: Any,
     keep: bool,
 ) -> Any:
     """The change of the sum of squared errors when a latent of plane k moves by d.
 
     It touches the rows ys[0] to ys[1] and columns xs[0] to xs[1] of `z` (H, W, planes) and `error`
-    (H, W, C), with the weights `y_taps` and `x_taps`. With `keep` these change as well.
+    (H, W, C), with the weights `y_taps` and `x_taps`. Row i of the picture has its sines and
+    cosines (W, units) at i modulo their number. With `keep` all these change as well.
     """
     w1, b1, w2 = theta
     units, channels = len(b1), error.shape[2]
     total: Any = 0.0
     for i in range(ys[0], ys[1]):
         tap = d * y_taps[i - ys[0]]
+        row = i % len(sines)
         for j in range(xs[0], xs[1]):
             move = tap * x_taps[j - xs[0]]
             if move == 0:
                 continue
+            s, c = sines[row, j], cosines[row, j]
             for u in range(units):
-                work[u] = b1[u]
-            for p in range(z.shape[2]):
-                value = z[i, j, p]
-                for u in range(units):
-                    work[u] += w1[p, u] * value
-            for u in range(units):
-                before, _ = sine_and_cosine(work[u])
-                after, _ = sine_and_cosine(work[u] + w1[k, u] * move)
-                work[u] = after - before
-            for c in range(channels):
+                sine, cosine = sine_and_cosine(w1[k, u] * move)
+                work[u] = s[u] * (cosine - _ONE) + c[u] * sine
+            for channel in range(channels):
                 change: Any = _ZERO
                 for u in range(units):
-                    change += w2[c, u] * work[u]
-                total += change * (_TWO * error[i, j, c] + change)
+                    change += w2[channel, u] * work[u]
+                total += change * (_TWO * error[i, j, channel] + change)
                 if keep:
-                    error[i, j, c] += change
+                    error[i, j, channel] += change
             if keep:
                 z[i, j, k] += move
+                for u in range(units):
+                    sine, cosine = sine_and_cosine(w1[k, u] * move)
+                    c[u] = c[u] * cosine - s[u] * sine
+                    s[u] += work[u]
     return total
 
 
@@ -120,12 +136,14 @@ def _bits_change(
     x: int,
     scratch: Any,
     touched: Any,
+    most_own: float,
 ) -> Any:
     """What the move of a latent in row y, column x of the first plane changes in bits.
 
     Its own bits change, those of the latents that have it as a neighbour, and those of the
     latents of the next two planes that it is a value for. Returns how many and the sum; `touched`
-    has their new bits and places.
+    has their new bits and places. If its own bits alone change by more than `most_own` the rest is
+    not looked at, and none are counted.
     """
     r, c = y + BORDER, x + BORDER
     h, w = bits[0].shape
@@ -134,6 +152,8 @@ def _bits_change(
         for j in range(x if i == y else max(x - 2, 0), min(x + 3, w)):
             more += _recount(planes[0], network, most[0], bits[0], 0, i, j, scratch[0], touched, n)
             n += 1
+            if n == 1 and more > most_own:
+                return 0, more
     if followers > 0 and most[1] > 0:
         rows, cols = planes[1][2], planes[1][3]
         h, w = bits[1].shape
@@ -170,6 +190,7 @@ def descend_rows(
     wanted: Any,
     far_off: float,
     weight: float,
+    saving: float,
     z: Any,
     error: Any,
     theta: Any,
@@ -180,17 +201,16 @@ def descend_rows(
     col_taps: Any,
     first: int,
     last: int,
-) -> int:
+) -> None:
     """Move latents of rows `first` to `last` of plane k where that lowers squares + weight · bits.
 
     A latent may move by 1: towards the real number that it was in `wanted`, if it is further than
-    `far_off` from it, or towards 0. `planes` are the tables of this plane and of the next
+    `far_off` from it, or towards 0. It is not tried to the end where that would need others to
+    become cheaper by more than `saving` bits. `planes` are the tables of this plane and of the next
     `followers` (three in all, of which the rest stand in), `most` their largest magnitudes, and
     `bits` what their latents cost, which is kept up to date as `z` and `error` are. `theta` is the
     weight, transposed, and bias of the sine layer and the weight of the linear one. `rows` (h, 2)
     and `row_taps` (h, ·) say which rows of the picture a latent touches, and how much.
-
-    Returns how many latents were moved.
     """
     plane = planes[0][0]
     octaves, far_octaves = planes[0][7] - planes[1][7], planes[0][7] - planes[2][7]
@@ -200,32 +220,46 @@ def descend_rows(
         _scratch(planes[1], network),
         _scratch(planes[2], network),
     )
-    work = np.zeros(len(theta[1]), np.float32)
-    moved = 0
+    units = len(theta[1])
+    work = np.zeros(units, np.float32)
+    window = np.int64(np.max(rows[first:last, 1] - rows[first:last, 0])) if last > first else 1
+    sines = np.zeros((window, z.shape[1], units), np.float32)
+    cosines = np.zeros_like(sines)
+    seen: Any = 0
     for y in range(first, last):
+        for i in range(max(seen, rows[y, 0]), rows[y, 1]):
+            _look(z, theta, i, sines[i % window], cosines[i % window])
+        seen = rows[y, 1]
         for x in range(bits[0].shape[1]):
             value = plane[y + BORDER, x + BORDER]
             off = wanted[y + BORDER, x + BORDER] - value
             back = np.float32(0 if abs(off) <= far_off else 1 if off > 0 else -1)
             down = np.float32(0 if value == 0 else -1 if value > 0 else 1)
-            place = (rows[y], row_taps[y], cols[x], col_taps[x])
+            place = (rows[y], row_taps[y], cols[x], col_taps[x], sines, cosines, work)
             for d in (back, down if down != back else _ZERO):
                 if d == 0 or abs(value + d) > most[0]:
                     continue
-                squares = _squares(z, error, theta, k, d, *place, work, False)
-                if squares > weight * (bits[0][y, x] + _SAVING):
+                squares = _squares(z, error, theta, k, d, *place, False)
+                if squares > weight * (bits[0][y, x] + saving):
                     continue
                 plane[y + BORDER, x + BORDER] = value + d
                 n, more = _bits_change(
-                    planes, followers, network, most, bits, y, x, scratch, touched
+                    planes,
+                    followers,
+                    network,
+                    most,
+                    bits,
+                    y,
+                    x,
+                    scratch,
+                    touched,
+                    saving - squares / weight if weight > 0 else np.inf,
                 )
-                if squares + weight * more >= 0:
+                if n == 0 or squares + weight * more >= 0:
                     plane[y + BORDER, x + BORDER] = value
                     continue
                 for m in range(n):
-                    i, j = np.int64(touched[m, 2]), np.int64(touched[m, 3])
-                    bits[np.int64(touched[m, 1])][i, j] = touched[m, 0]
-                _squares(z, error, theta, k, d, *place, work, True)
-                moved += 1
+                    changed = bits[np.int64(touched[m, 1])]
+                    changed[np.int64(touched[m, 2]), np.int64(touched[m, 3])] = touched[m, 0]
+                _squares(z, error, theta, k, d, *place, True)
                 break
-    return moved
