@@ -93,6 +93,20 @@ def test_a_latent_moves_exactly_where_that_pays(k):
     assert tried
 
 
+def test_with_less_to_save_it_tries_less():
+    made = problem()
+
+    def cost(saving):
+        descent = Descent(made, saving)
+        descent.run(WEIGHT)
+        return descent.error + WEIGHT * descent.bits / made.pixels
+
+    nothing, some, everything = (cost(saving) for saving in (-1e6, 2.0, 8.0))
+    start = Descent(made)
+    assert nothing == start.error + WEIGHT * start.bits / made.pixels
+    assert everything < nothing and some < nothing - 0.8 * (nothing - everything)
+
+
 def test_it_ends_where_the_bits_are_reached():
     made = problem()
     whole, partly = Descent(made), Descent(made)
