@@ -114,7 +114,7 @@ def decode_planes(
         if most:
             tables = tables_of(plane, planes, latents)
             size, decoded = _decode_plane(*tables, network, most, state, padded, size, known)
-        if size < 0 or size > len(data) + 16:
+        if size < 0:
             raise FormatError("the coded latents are invalid")
         count += decoded
         if decoded < latents_in_plane:

@@ -62,6 +62,16 @@ def test_what_is_written_is_read(parts, bits):
         assert ours.dtype == np.int32 and np.array_equal(ours, theirs)
 
 
+def test_latents_whose_code_is_nothing_but_zeros_come_back():
+    """The lowest symbol everywhere, each as unlikely as can be: 3 bytes a latent, all stripped."""
+    header, layers, _ = contents(levels=(0,), width=17, height=5)
+    nothing = [np.zeros_like(layer.symbols) for layer in layers]
+    layers = [Layer(fit_model(q, step=168, edge=32), q) for q in nothing]
+    lowest = [np.full((5, 17), -142, np.int32)]
+    data = write(header, layers, latents=lowest)
+    assert np.array_equal(read(data).latents[0], lowest[0])
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 10**6),
