@@ -140,6 +140,10 @@ def test_parts_of_the_picture_are_those_of_the_whole(cat):
     whole = np.asarray(inrcodec.decode(data)).astype(int)
     part = np.asarray(inrcodec.decode(data, region=(20, 10, 40, 30))).astype(int)
     assert np.abs(part - whole[10:40, 20:60]).max() <= 1
+    # As wide as a plane of latents is, which does not make its columns the picture's.
+    for width in (whole.shape[1] // 2, whole.shape[1] // 4):
+        part = np.asarray(inrcodec.decode(data, region=(5, 3, width, 20))).astype(int)
+        assert np.abs(part - whole[3:23, 5 : 5 + width]).max() <= 1
     twice = inrcodec.decode(data, region=(20, 10, 40, 30), scale=2)
     assert twice.size == (80, 60)
     assert distance(twice.resize((40, 30), Image.Resampling.BOX), Image.fromarray(

@@ -62,10 +62,14 @@ def soft_round(
 
 
 @compiled
-def _same_taps(plane: Any, border: int, out: Any) -> Any:
+def _same_taps(cols: Any, taps: Any) -> Any:
     """The columns, from and to, that all see their neighbours alike: in the finest plane most."""
-    w = out.shape[1]
-    return (1, w - 2) if plane.shape[1] - 2 * border == w and w > 3 else (0, 0)
+    w = len(cols)
+    for x in range(1, w - 2):
+        for t in range(4):
+            if cols[x, t] != cols[1, 0] + (x - 1) + t or taps[x, t] != taps[1, t]:
+                return 0, 0
+    return (1, w - 2) if w > 3 else (0, 0)
 
 
 @compiled
@@ -76,7 +80,7 @@ def interpolate_rows(
 
     `cols` (W, 4) are places in a padded row, `taps` (W, 4) their weights.
     """
-    low, high = _same_taps(plane, border, out)
+    low, high = _same_taps(cols, taps)
     n, w = high - low, out.shape[1]
     for y in range(first, last):
         row = plane[y + border]
@@ -100,7 +104,7 @@ def interpolate_rows_back(
     g: Any, cols: Any, taps: Any, border: int, d_plane: Any, first: int, last: int
 ) -> None:
     """The adjoint of `interpolate_rows`: adds to the padded gradient of the plane."""
-    low, high = _same_taps(d_plane, border, g)
+    low, high = _same_taps(cols, taps)
     w = g.shape[1]
     for y in range(first, last):
         row = d_plane[y + border]
