@@ -31,10 +31,10 @@ EFFORTS = {
     3: Effort(1400, 50, 6144, 2000),
     4: Effort(2800, 100, 8192, 3500),
     5: Effort(5600, 200, 8192, 5000),
-    6: Effort(11000, 400, 8192, 7200),
-    7: Effort(18000, 650, 12288, 10000),
-    8: Effort(28000, 1000, 12288, 14000),
-    9: Effort(40000, 1500, 16384, 20000),
+    6: Effort(8000, 300, 8192, 7200),
+    7: Effort(11000, 400, 8192, 10000),
+    8: Effort(14000, 500, 12288, 13000),
+    9: Effort(18000, 650, 12288, 16500),
 }
 """3 is made for two CPU cores: up to two minutes for 768x512 pixels, where 9 takes up to fifteen.
 
