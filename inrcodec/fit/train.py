@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from inrcodec.fit.problem import Problem
@@ -13,6 +14,15 @@ from inrcodec.kernels.siren import one_thread
 
 FIT_RATE = 0.2
 """Peak learning rate of the fit, in initial standard deviations per step."""
+
+LONG_FIT = 8000
+"""In fits of more steps the coefficients decay."""
+
+DECAY = 1e-3
+"""What they lose in a step, as a share of them and a multiple of the rate (AdamW, Loshchilov &
+Hutter 2019). Without it they grow for as long as the rate is high, on fine texture until rounding
+them costs more than the longer fit brought: 14,000 steps on kodim13 at 0.155 bits per pixel gave
+20.6 dB, with it 21.2, where 8,000 give 21.15; kodim05 and kodim15 are level."""
 
 CHECK = 50
 """Steps over which the fit's loss is averaged to see whether it diverges."""
@@ -38,7 +48,12 @@ def fit(problem: Problem, steps: int, clock: Clock) -> list[Tensor]:
         loss, gradients = problem.gradient(alphas, problem.sample())
         for alpha, gradient in zip(alphas, gradients, strict=True):
             alpha.grad = gradient
-        soap.step(peak * cosine(step, steps))
+        rate = peak * cosine(step, steps)
+        soap.step(rate)
+        if steps > LONG_FIT:
+            with torch.no_grad():
+                for alpha in alphas:
+                    alpha *= 1 - DECAY * rate
         total += loss
         if (step + 1) % CHECK == 0:
             mean, total = total / CHECK, 0.0
