@@ -54,6 +54,18 @@ def test_fit_reports_every_step_and_the_psnr(small):
     assert len(alphas) == 4 and not any(alpha.requires_grad for alpha in alphas)
 
 
+def test_coefficients_of_long_fits_decay(small, monkeypatch):
+    def largest(limit):
+        monkeypatch.setattr(train, "LONG_FIT", limit)
+        problem = problem_of(small)
+        alphas = fit(problem, 150, Clock(1, None))
+        assert problem.psnr(alphas) > problem.psnr(problem.pranc.zeros()) + 4
+        return max(float(alpha.abs().max()) for alpha in alphas)
+
+    monkeypatch.setattr(train, "DECAY", 0.02)
+    assert largest(100) < 0.95 * largest(150)
+
+
 def test_a_rate_far_too_high_does_not_lose_the_picture(small, monkeypatch):
     problem = problem_of(small)
     monkeypatch.setattr(train, "FIT_RATE", 3.0)
