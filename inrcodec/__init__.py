@@ -19,6 +19,7 @@ from inrcodec.errors import CodecError, FormatError, ImageError, TargetError
 if TYPE_CHECKING:
     from inrcodec.container import open as open
     from inrcodec.decoder import decode as decode
+    from inrcodec.decoder import thumbnail as thumbnail
     from inrcodec.encoder import encode as encode
     from inrcodec.progressive import ProgressiveDecoder as ProgressiveDecoder
 
@@ -32,6 +33,7 @@ __all__ = [
     "decode",
     "encode",
     "open",
+    "thumbnail",
 ]
 
 _HOMES = {
@@ -39,6 +41,7 @@ _HOMES = {
     "decode": "inrcodec.decoder",
     "encode": "inrcodec.encoder",
     "open": "inrcodec.container",
+    "thumbnail": "inrcodec.decoder",
 }
 
 

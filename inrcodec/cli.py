@@ -273,6 +273,25 @@ def info(source: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("source", metavar="IN.prc")
+@click.argument("target", metavar="OUT.png")
+@click.option(
+    "--side", type=click.IntRange(1, 65535), default=64, show_default=True, help="Longest side."
+)
+@device_option
+@force_option
+@one_line_errors
+def thumbnail(source: str, target: str, side: int, device: str, force: bool) -> None:
+    """Decode IN.prc to a small picture, from the first part of the file."""
+    path = _output(source, target, ".png", force)
+
+    from inrcodec.decoder import thumbnail as decode_thumbnail
+    from inrcodec.image import save_image
+
+    save_image(decode_thumbnail(source, side, device), path)
+
+
+@main.command()
+@click.argument("source", metavar="IN.prc")
 @click.argument("target", metavar="OUT.gif|.webp|.png")
 @click.option("--reference", metavar="PICTURE", help="What the PSNR is against: the original.")
 @device_option

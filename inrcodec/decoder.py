@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -61,13 +62,74 @@ def decode(
     (10, 10)
     """
     file = container.open(source)
-    window = _window(file.header, region, size, scale)
-    samples = render(file.header, _values(file), file.latents, window, choose_device(device))
-    has_alpha = file.header.network.channels in (2, 4)
-    picture = to_pillow(Raster(samples, has_alpha, file.icc))
+    picture = _picture(file, _window(file.header, region, size, scale), choose_device(device))
     if not file.complete:
         picture.info["partial"] = missing(file)
     return picture
+
+
+THUMBNAIL_SIDE = 64
+
+THUMBNAIL_SAMPLES = 2
+"""Points along either side of a thumbnail's pixel whose mean it is."""
+
+
+def thumbnail(
+    source: bytes | str | os.PathLike[str], side: int = THUMBNAIL_SIDE, device: str = "auto"
+) -> Image.Image:
+    """Decode a small picture, from no more of the file than it shows: it may end anywhere after.
+
+    Args:
+        source: a path, or a file's bytes.
+        side: the longest side in pixels; the encoded picture's where that is shorter.
+        device: as for `decode`.
+
+    Returns:
+        A picture as of `decode`, without notes on what is missing.
+
+    Raises:
+        FormatError: not a readable `.prc` file.
+        ValueError: a side below 1, an unknown device, or one that this machine lacks.
+
+    >>> import inrcodec, numpy
+    >>> ramp = Image.fromarray(numpy.arange(0, 240, 2, dtype=numpy.uint8).reshape(6, 20))
+    >>> inrcodec.thumbnail(inrcodec.encode(ramp, max_bytes=200, effort=1), side=10).size
+    (10, 3)
+    """
+    if side < 1:
+        raise ValueError(f"a thumbnail of {side} pixels; it has at least 1")
+    data = container.bytes_of(source)
+    header = container.read_header(data)
+    longest = max(header.width, header.height)
+    samples = THUMBNAIL_SAMPLES if longest > side else 1
+    scale = min(1.0, side / longest)
+    width, height = (max(1, round(scale * length)) for length in (header.width, header.height))
+    # Finer planes than these change from one point to the next: they would only be noise.
+    finest = max(0, math.floor(-math.log2(samples * scale)))
+    window = _window(header, None, (samples * width, samples * height), None)
+    return _picture(container.open(data, finest), window, choose_device(device), samples)
+
+
+def _picture(file: PrcFile, window: Window, device: str, points: int = 1) -> Image.Image:
+    """The picture on a grid, or the means of its squares of `points` times `points`."""
+    samples = render(file.header, _values(file), file.latents, window, device)
+    has_alpha = file.header.network.channels in (2, 4)
+    if points > 1:
+        samples = _reduced(samples, points, has_alpha)
+    return to_pillow(Raster(samples, has_alpha, file.icc))
+
+
+def _reduced(samples: Samples, points: int, has_alpha: bool) -> Samples:
+    """Means over squares of samples; colours count by their alpha."""
+    height, width, channels = samples.shape
+    shape = (height // points, points, width // points, points, channels)
+    squares = samples.reshape(shape).astype(np.float64)
+    weights = squares[..., -1:] + 1e-6 if has_alpha else np.ones_like(squares[..., :1])
+    means = (squares * weights).sum((1, 3)) / weights.sum((1, 3))
+    if has_alpha:
+        means[..., -1] = squares[..., -1].mean((1, 3))
+    reduced: Samples = np.floor(means + 0.5).astype(samples.dtype)
+    return reduced
 
 
 @dataclass(frozen=True)

@@ -199,10 +199,11 @@ def write(
     return data
 
 
-def read(data: bytes) -> PrcFile:
+def read(data: bytes, finest: int = 0) -> PrcFile:
     """Read a file, or a prefix of one that holds the header and the first coefficient pass.
 
-    Of a segment of latents that is cut, what its bytes determine is read.
+    Of a segment of latents that is cut, what its bytes determine is read. Planes of a level below
+    `finest` are left out, and count as missing.
 
     Raises:
         FormatError: not a `.prc` file, a newer version, damaged, cut short or beyond the limits.
@@ -236,12 +237,12 @@ def read(data: bytes) -> PrcFile:
     if isinstance(header.network, Pyramid):
         if parts != list(range(_LATENTS, _LATENTS + len(parts))):
             raise FormatError("a part of the latents is missing")
-        reader = _LatentReader(header.network, header, layers)
+        reader = _LatentReader(header.network, header, layers, finest)
         for segment in segments:
             if segment.kind in parts:
                 coded[segment.kind] = reader.read(segment.payload, segment.cut)
         latents, missing = reader.latents, reader.missing
-        if complete and missing:
+        if complete and missing and not reader.enough:
             raise FormatError("the last latents are missing")
     return PrcFile(
         header=header,
@@ -314,13 +315,17 @@ class _LatentReader:
     Attributes:
         latents: the planes so far.
         missing: latents that are not in them.
+        enough: no more planes are wanted, though there are some.
     """
 
-    def __init__(self, pyramid: Pyramid, header: Header, layers: Sequence[Layer]) -> None:
+    def __init__(
+        self, pyramid: Pyramid, header: Header, layers: Sequence[Layer], finest: int
+    ) -> None:
         self._planes = lay_out(pyramid, header.width, header.height)
         self._network = context_network(layers[pyramid.synthesis_blocks :])
         self._values = np.zeros(self._planes[-1].stop, np.float32)
         self._done = 0
+        self._wanted = max(1, sum(plane.level >= finest for plane in self._planes))
         self.missing = sum(plane.shape[0] * plane.shape[1] for plane in self._planes)
 
     @property
@@ -328,8 +333,14 @@ class _LatentReader:
         planes = self._planes[: self._done]
         return tuple(plane.inner(self._values).astype(np.int32) for plane in planes)
 
+    @property
+    def enough(self) -> bool:
+        return self._done == self._wanted < len(self._planes)
+
     def read(self, payload: bytes, cut: bool) -> int:
         """Read a segment's payload, or the start of one, and return how much of it is coded."""
+        if self.enough:
+            return 0
         from inrcodec.entropy.context import decode_planes
 
         planes, done = self._planes, self._done
@@ -347,10 +358,13 @@ class _LatentReader:
             raise
         if max(largest) > LIMIT_MAGNITUDE:
             raise FormatError(f"latents of up to {max(largest)}; at most {LIMIT_MAGNITUDE}")
-        coded, chosen = payload[fields.position :], range(done, done + count)
-        decoded = decode_planes(coded, planes, chosen, self._values, self._network, largest, cut)
+        coded, chosen = payload[fields.position :], range(done, min(done + count, self._wanted))
+        first = len(chosen) < count
+        decoded = decode_planes(
+            coded, planes, chosen, self._values, self._network, largest[: len(chosen)], cut, first
+        )
         self.missing -= decoded
-        for plane in planes[done : done + count]:
+        for plane in planes[done : chosen.stop]:
             if decoded > 0:
                 self._done += 1
             decoded -= plane.shape[0] * plane.shape[1]

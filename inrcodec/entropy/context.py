@@ -95,10 +95,12 @@ def decode_planes(
     network: tuple[Fixed, ...],
     largest: Sequence[int],
     cut: bool = False,
+    first: bool = False,
 ) -> int:
     """Decode into `latents` what `encode_planes` gave, and return how many latents that are.
 
-    With `cut` the data may end anywhere. Latents that it does not determine stay 0.
+    With `cut` the data may end anywhere. Latents that it does not determine stay 0. With `first`
+    the chosen planes are only the first of those coded, and what follows is not looked at.
 
     Raises:
         FormatError: the bytes are not those that `encode_planes` gives for any latents.
@@ -119,7 +121,7 @@ def decode_planes(
         count += decoded
         if decoded < latents_in_plane:
             break
-    if cut:
+    if cut or first:
         return count
     offset, width = (int(value) for value in state)
     low = int.from_bytes(data[:size].ljust(size, b"\0"), "big") - offset
