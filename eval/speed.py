@@ -16,7 +16,7 @@ from PIL import Image
 
 from eval.record import Row
 from inrcodec import container, encoder
-from inrcodec.decoder import decode
+from inrcodec.decoder import decode, thumbnail
 from inrcodec.fit import quantize
 from inrcodec.fit.problem import Problem
 from inrcodec.fit.pyramid_train import PyramidFit
@@ -74,6 +74,7 @@ class Timings:
                 for effort in efforts
             },
             "decode": self.decoding,
+            "thumbnail": self.thumbnail,
             "fit step": self.fit_step,
             "optimiser step": self.optimiser_step,
         }
@@ -103,6 +104,16 @@ class Timings:
             {
                 family: functools.partial(decode, data, device="cpu")
                 for family, data in self._files.items()
+            }
+        )
+
+    def thumbnail(self) -> Row:
+        """Milliseconds of a thumbnail of a pyramid's file, and of decoding all of it."""
+        data = self._files["pyramid"]
+        return self._compare(
+            {
+                "thumbnail": functools.partial(thumbnail, data, device="cpu"),
+                "whole": functools.partial(decode, data, device="cpu"),
             }
         )
 

@@ -18,13 +18,14 @@ def test_speed_times_efforts_phases_and_alternatives(tmp_path: Path) -> None:
     content = json.loads(out.read_text())
     figures = content["figures"]
     encodings = ["siren, effort 1", "pyramid, effort 1"]
-    assert list(figures) == [*encodings, "decode", "fit step", "optimiser step"]
+    compared = ["decode", "thumbnail", "fit step", "optimiser step"]
+    assert list(figures) == [*encodings, *compared]
     for encoding in encodings:
         phases = {name: t["median"] for name, t in figures[encoding]["times"].items()}
         total = phases.pop("total")
         assert sum(phases.values()) == pytest.approx(total, abs=1e-3)
         assert all(seconds > 0 for seconds in phases.values())
-    for figure in ("decode", "fit step", "optimiser step"):
+    for figure in compared:
         first, second = (time["median"] for time in figures[figure]["times"].values())
         assert figures[figure]["ratio"] == pytest.approx(first / second, rel=0.01)
     for shown in ("machine:", "versions: python", "threads:", "autograd / kernel"):
