@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import scipy.linalg  # noqa: F401  (Numba's kernels would load it after the limit is set)
 import threadpoolctl
 import torch
 from PIL import Image

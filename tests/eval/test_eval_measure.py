@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +91,16 @@ def test_time_and_memory_are_those_of_the_calls(
     if row["mib_encode"] is None:
         pytest.skip("peak memory is measured on Linux only")
     assert 60 < row["mib_encode"] < 200 and row["mib_decode"] < 30
+
+
+def test_the_first_point_of_a_process_keeps_to_its_threads_too(folder: Path) -> None:
+    """A library that is loaded later would round sums otherwise than for the points after it."""
+    code = (
+        "import sys, threadpoolctl; from eval.measure import Set, Task, point; "
+        "point(Task(Set(sys.argv[1]), 'noise.png', 'inrcodec:effort=1:family=pyramid', 4.0), 1); "
+        "assert {pool['num_threads'] for pool in threadpoolctl.threadpool_info()} == {1}"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
 
 
 def test_reduced_pictures_are_a_set_of_their_own(folder: Path) -> None:
