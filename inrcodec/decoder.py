@@ -70,7 +70,7 @@ def decode(
 
 THUMBNAIL_SIDE = 64
 
-THUMBNAIL_SAMPLES = 2
+THUMBNAIL_POINTS = 2
 """Points along either side of a thumbnail's pixel whose mean it is."""
 
 
@@ -89,6 +89,7 @@ def thumbnail(
 
     Raises:
         FormatError: not a readable `.prc` file.
+        ImageError: twice that side is more than a picture may have.
         ValueError: a side below 1, an unknown device, or one that this machine lacks.
 
     >>> import inrcodec, numpy
@@ -101,13 +102,13 @@ def thumbnail(
     data = container.bytes_of(source)
     header = container.read_header(data)
     longest = max(header.width, header.height)
-    samples = THUMBNAIL_SAMPLES if longest > side else 1
+    points = THUMBNAIL_POINTS if longest > side else 1
     scale = min(1.0, side / longest)
     width, height = (max(1, round(scale * length)) for length in (header.width, header.height))
     # Finer planes than these change from one point to the next: they would only be noise.
-    finest = max(0, math.floor(-math.log2(samples * scale)))
-    window = _window(header, None, (samples * width, samples * height), None)
-    return _picture(container.open(data, finest), window, choose_device(device), samples)
+    finest = max(0, math.floor(-math.log2(points * scale)))
+    window = _window(header, None, (points * width, points * height), None)
+    return _picture(container.open(data, finest), window, choose_device(device), points)
 
 
 def _picture(file: PrcFile, window: Window, device: str, points: int = 1) -> Image.Image:
