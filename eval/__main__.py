@@ -13,7 +13,7 @@ import click
 import torch
 
 from datasets import DataError
-from eval import codecs, prefixes, report, run, speed, study, tables
+from eval import codecs, prefixes, readme, report, run, speed, study, tables
 from eval.codecs import SpecificationError
 from eval.measure import Set, Task
 from eval.record import Row, describe
@@ -231,6 +231,15 @@ def decode_prefixes(folder: Path, data: str | None) -> None:
         rows = prefixes.measure(folder, data, show if sys.stderr.isatty() else None)
         table, path = prefixes.write(folder, rows)
     click.echo(f"Behind files as long as 25, 50 and 75 % of the bytes:\n\n{table}\n\n{path}")
+
+
+@main.command(name="readme")
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path),
+                default=RESULTS.parents[1] / "README.md")  # fmt: skip
+def fill_readme(path: Path) -> None:
+    """Put the tables of the committed results into the README, or another file with its marks."""
+    text = readme.filled(path.read_text(encoding="utf-8"), RESULTS)
+    write_atomically(path, text.encode())
 
 
 def _efforts(ctx: click.Context, parameter: click.Parameter, value: str) -> list[int]:

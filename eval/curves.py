@@ -149,6 +149,14 @@ def differences(points: pd.DataFrame, own: str, other: str, metric: str) -> pd.D
     return frame.replace([np.inf, -np.inf], np.nan)
 
 
+def by_setting(found: pd.DataFrame) -> pd.DataFrame:
+    """Mean of `differences`, images compared and images won, by setting; none where it has none."""
+    known = found.dropna(subset="difference")
+    return known.groupby("setting")["difference"].agg(
+        mean="mean", images="count", won=lambda values: int((values > 0).sum())
+    )
+
+
 def interpolated(curve: Sequence[tuple[float, float]], rate: float) -> float:
     """The quality of a curve, a `bd.frontier`, at a rate; NaN where that is outside."""
     rates, values = np.array(curve).T

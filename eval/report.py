@@ -137,16 +137,8 @@ def _summary(page: tables.Page, each: Curves) -> None:
     )
 
 
-def _by_setting(found: pd.DataFrame) -> pd.DataFrame:
-    """Mean difference, images compared and images won, by setting; those with none left out."""
-    known = found.dropna(subset="difference")
-    return known.groupby("setting")["difference"].agg(
-        mean="mean", images="count", won=lambda values: int((values > 0).sum())
-    )
-
-
 def _verdict(found: pd.DataFrame) -> str:
-    mean = _by_setting(found)["mean"]
+    mean = curves.by_setting(found)["mean"]
     if mean.empty:
         return "No rate in common"
     if (mean >= _LEVEL).all():
@@ -159,7 +151,7 @@ def _verdict(found: pd.DataFrame) -> str:
 
 
 def _words(each: Curves, other: str, found: pd.DataFrame) -> str:
-    table = _by_setting(found)
+    table = curves.by_setting(found)
     mean = table["mean"]
     parts = []
     for word, chosen in (
@@ -195,7 +187,7 @@ def _difference_table(page: tables.Page, each: Curves, compared: dict[str, pd.Da
     columns += [(each.label(setting), f"at {setting}", ">") for setting in settings]
     rows = []
     for other, found in compared.items():
-        table = _by_setting(found)
+        table = curves.by_setting(found)
         cells = {f"at {s}": f"{r['mean']:+.2f} ({r['won']:.0f}/{r['images']:.0f})"
                  for s, r in table.iterrows()}  # fmt: skip
         rows.append({"codec": plot.name(other), **cells})
