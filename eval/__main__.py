@@ -302,6 +302,7 @@ def list_codecs() -> None:
         codec = codecs.parse(name)
         click.echo(f"{name:<9} {codec.missing() or codec.version}")
     options = "effort=2:family=siren:seed=0:basis=identity:compaction=1.25:device=auto"
+    options += ":order=none"
     click.echo(f"\nOptions: inrcodec:{options}")
     click.echo("         coin:effort=2:seed=0")
 

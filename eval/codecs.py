@@ -20,6 +20,7 @@ from inrcodec import baselines, container
 from inrcodec.baselines import PillowCodec
 from inrcodec.decoder import decode
 from inrcodec.encoder import DEFAULT_BASIS, DEFAULT_COMPACTION, DEFAULT_EFFORT, FAMILIES, encode
+from inrcodec.fit.order import ORDERS
 from inrcodec.fit.schedule import EFFORTS, Report
 from inrcodec.image import Raster, from_pillow
 from inrcodec.pranc.layout import BASES
@@ -126,6 +127,7 @@ class Own:
     compaction: float = 0.0
     device: str = "auto"
     variation: str = "none"
+    order: str = "none"
 
     knob = "bpp"
 
@@ -139,6 +141,11 @@ class Own:
             raise SpecificationError(f"{self.name}: basis may be {', '.join(BASES)}")
         if self.variation not in VARIATIONS:
             raise SpecificationError(f"{self.name}: variation may be {', '.join(VARIATIONS)}")
+
+        if self.order not in ORDERS:
+            raise SpecificationError(f"{self.name}: order may be {', '.join(ORDERS)}")
+        if self.order != "none" and self.family == "pyramid":
+            raise SpecificationError(f"{self.name}: a pyramid has no order of coefficients")
 
     @property
     def version(self) -> str:  # noqa: D102
@@ -163,6 +170,7 @@ class Own:
                 basis=self.basis,
                 compaction=self.compaction or DEFAULT_COMPACTION[self.basis],
                 device=self.device,
+                order=self.order,
                 report=report,
             )
 

@@ -143,6 +143,13 @@ def main() -> None:
     show_default=True,
     help="PRANC basis of the hidden layers.",
 )
+@click.option(
+    "--order",
+    type=click.Choice(["none", "magnitude", "contribution"]),
+    default="none",
+    show_default=True,
+    help="Which coefficients of a SIREN come first: the largest, or those that the picture needs.",
+)
 @click.option("--strip", is_flag=True, help="Leave the ICC profile out.")
 @device_option
 @force_option
@@ -158,6 +165,7 @@ def encode(
     family: str,
     seed: int,
     basis: str,
+    order: str,
     strip: bool,
     device: str,
     force: bool,
@@ -192,6 +200,7 @@ def encode(
             family=family,
             seed=seed,
             basis=basis,
+            order=order,
             strip=strip,
             device=device,
             report=report,
@@ -351,6 +360,7 @@ def describe(file: PrcFile) -> dict[str, Any]:
         "D": d,
         "k": k,
         "compaction": d / k,
+        "order": file.order or "none",
         "overhead_bytes": file.overhead,
         "parts": [
             {"name": part.name, "offset": part.offset, "bytes": part.size, "coded": part.coded}
@@ -411,6 +421,7 @@ def _as_text(source: str, facts: dict[str, Any]) -> str:
         f"  {facts['bytes']} bytes, {facts['bpp']:.3f} bpp"
         + ("" if facts["complete"] else "; the rest of the file is missing"),
         f"  {shape}, {facts['macs_per_pixel']:.0f} multiplications per pixel",
+        *([f"  bit planes in an order: {facts['order']}"] if facts["order"] != "none" else []),
         f"  seed {facts['seed']}, basis {facts['basis']}, "
         f"D/k = {facts['D']}/{facts['k']} = {facts['compaction']:.2f}",
         "  part                      bytes",

@@ -260,6 +260,10 @@ def missing(file: PrcFile) -> str:
     """What a file cut short lacks, in words."""
     withheld = max(layer.withheld for layer in file.layers)
     what = f"the last {withheld} bits of the coefficients" if withheld else "metadata"
+    if file.order:
+        lacking = sum(layer.withheld for layer in file.layers)
+        planes = sum(layer.model.largest.bit_length() for layer in file.layers)
+        what = f"{lacking} of {planes} bit planes of the coefficients" if lacking else what
     if file.missing:
         network = file.header.network
         assert isinstance(network, Pyramid)

@@ -15,6 +15,7 @@ from PIL import Image
 from inrcodec import container, decoder
 from inrcodec.container.header import Header, write_header
 from inrcodec.errors import TargetError
+from inrcodec.fit.order import ORDERS
 from inrcodec.fit.problem import Problem
 from inrcodec.fit.quantize import Candidate, RateControl, Rounding
 from inrcodec.fit.schedule import EFFORTS, Clock, Effort, Report
@@ -99,6 +100,7 @@ class _Settings:
     device: str
     icc: bytes
     report: Report | None
+    order: str = "none"
 
 
 def encode(
@@ -115,6 +117,7 @@ def encode(
     compaction: float | None = None,
     device: str = "auto",
     strip: bool = False,
+    order: str = "none",
     report: Report | None = None,
 ) -> bytes:
     """Encode a picture as the bytes of a `.prc` file.
@@ -135,6 +138,9 @@ def encode(
         compaction: D/k of the basis, 1 to 1024; by default the basis's own.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         strip: leave the ICC profile out.
+        order: of a SIREN's coefficients, bit plane after bit plane: "magnitude", the largest
+            first, or "contribution", those first that the picture feels most; a prefix then holds
+            these. "none" is layer by layer. With family "auto" an order means a SIREN.
         report: called with a `fit.schedule.Progress` a few times a second.
 
     Returns:
@@ -159,6 +165,10 @@ def encode(
         raise ValueError(f"unknown basis {basis!r}; known are {', '.join(BASES)}")
     if family not in FAMILIES:
         raise ValueError(f"unknown family {family!r}; known are {', '.join(FAMILIES)}")
+    if order not in ORDERS:
+        raise ValueError(f"unknown order {order!r}; known are {', '.join(ORDERS)}")
+    if order != "none" and family == "pyramid":
+        raise ValueError(f"order {order} is for the family siren; leave one of the two away")
     raster = image if isinstance(image, Raster) else from_pillow(image)
     ratio = DEFAULT_COMPACTION[basis] if compaction is None else compaction
     settings = _Settings(
@@ -170,8 +180,11 @@ def encode(
         device=decoder.choose_device(device),
         icc=b"" if strip else raster.icc,
         report=report,
+        order=order,
     )
     budget = None if psnr is not None else _budget(raster, bpp, max_bytes, quality)
+    if family == "auto" and order != "none":
+        family = "siren"
     if family == "auto":
         expected = expected_bytes(raster, psnr or 0) if budget is None else budget
         family = choose_family(raster, expected - (len(settings.icc) if budget else 0))
@@ -302,7 +315,7 @@ def _prepare(settings: _Settings, header: Header, budget: int, clock: Clock) -> 
     alphas = fit(problem, effort.fit_steps, clock)
     rounding = Rounding(effort.refit_steps, effort.curvature_pixels)
     withheld = 1 if budget >= PREVIEW_BYTES else 0
-    return RateControl(problem, alphas, rounding, clock, settings.icc, withheld)
+    return RateControl(problem, alphas, rounding, clock, settings.icc, withheld, settings.order)
 
 
 def _work(effort: Effort, header: Header) -> float:

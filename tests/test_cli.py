@@ -151,6 +151,16 @@ def test_a_cut_file_decodes_with_a_warning(folder, encoded):
     assert "the rest of the file is missing" in run("info", "cut.prc").stdout
 
 
+def test_an_order_of_coefficients_is_told_and_lets_the_file_be_cut(folder):
+    options = ("--bytes", "700", "--effort", "1", "--order", "contribution")
+    result = run("encode", "cat.png", *options)
+    assert result.exit_code == 0, result.output
+    assert "bit planes in an order: listed" in run("info", "cat.prc").stdout
+    result = run("decode", "cat.prc", "half.png", "--fraction", "0.5")
+    assert result.exit_code == 0 and "bit planes of the coefficients missing" in result.stderr
+    fails(run("encode", "cat.png", "b.prc", *options, "--family", "pyramid"), "family siren")
+
+
 def test_the_demo_writes_its_files_and_prints_a_table(folder):
     result = run("demo", "here", "--effort", "1")
     assert result.exit_code == 0, result.output

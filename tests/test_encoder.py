@@ -14,6 +14,11 @@ from inrcodec.metrics import psnr
 from inrcodec.pranc.layout import BASES
 
 
+def psnr_of(picture: Image.Image, data: bytes) -> float:
+    wanted, got = from_pillow(picture), from_pillow(inrcodec.decode(data))
+    return psnr(got.samples, wanted.samples, wanted.peak)
+
+
 def distance(a: Image.Image, b: Image.Image) -> float:
     first, second = from_pillow(a), from_pillow(b)
     return psnr(first.samples, second.samples, first.peak)
@@ -133,6 +138,20 @@ def test_the_icc_profile_is_kept_unless_stripped(photograph):
     assert "icc_profile" not in inrcodec.decode(stripped).info
 
 
+def test_an_order_costs_nothing_and_by_contribution_a_prefix_shows_more(photograph):
+    options = {"max_bytes": 1500, "effort": 1}
+    plain = inrcodec.encode(photograph, family="siren", **options)
+    files = {order: inrcodec.encode(photograph, order=order, **options)
+             for order in ("magnitude", "contribution")}  # fmt: skip
+    for data in files.values():
+        assert inrcodec.open(data).header.family == "siren"
+        assert 1455 <= len(data) <= 1500
+        assert psnr_of(photograph, data) > psnr_of(photograph, plain) - 0.3
+    # Nine tenths of the bytes: the largest coefficients alone are no picture yet.
+    by = {order: psnr_of(photograph, data[:1350]) for order, data in files.items()}
+    assert by["contribution"] > by["magnitude"] + 1
+
+
 def test_progress_runs_from_fit_to_the_end(photograph):
     seen: list[Progress] = []
     inrcodec.encode(photograph, max_bytes=900, effort=2, report=seen.append)
@@ -154,6 +173,8 @@ def test_progress_runs_from_fit_to_the_end(photograph):
         ({"device": "tpu"}, "unknown device"),
         ({"seed": 1 << 32}, "seed"),
         ({"basis": "dense", "compaction": 0.5}, "compaction"),
+        ({"order": "random"}, "unknown order"),
+        ({"order": "magnitude", "family": "pyramid"}, "for the family siren"),
     ],
 )
 def test_arguments_outside_their_range_are_refused(photograph, arguments, message):

@@ -15,7 +15,11 @@ from inrcodec.inr.architecture import LIMIT_PLANES, Pyramid, Siren
 from inrcodec.pranc import layout
 
 MAGIC = b"\x8fPRC"
-VERSION = 2
+VERSION = 3
+"""The newest version of the format that this code reads."""
+
+PLAIN_VERSION = 2
+"""That of files without an order of bit planes, which older readers understand."""
 
 LIMIT_COMPACTION = 64 * 1024
 """Largest compaction D/k, in units of 1/64."""
@@ -103,14 +107,14 @@ class Header:
         )
 
 
-def write_header(header: Header) -> bytes:
+def write_header(header: Header, version: int = PLAIN_VERSION) -> bytes:
     """The header's bytes, at most 34."""
     network = header.network
     raster = network.channels | (_RASTER_16_BIT if header.bits == 16 else 0)
     family = _SIREN if isinstance(network, Siren) else _PYRAMID
     fields = (
         MAGIC,
-        bytes([VERSION, family, raster]),
+        bytes([version, family, raster]),
         header.width.to_bytes(2, "little"),
         header.height.to_bytes(2, "little"),
         bytes([layout.BASES.index(header.basis)]),

@@ -12,7 +12,8 @@
              └────────────────────┴────────┴─────────┴────────┘
 
 A SIREN's file is the first, a pyramid's the second. `docs/format.md` is the specification. A prefix
-that holds the header and the first pass is a readable, partial file; latents may end anywhere.
+that holds the header and the first pass is a readable, partial file; latents may end anywhere, and
+so may the refinement pass where the coefficients come in bit planes.
 """
 
 from __future__ import annotations
@@ -24,13 +25,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.container.fields import CutShort, Fields, checksum, varint
-from inrcodec.container.header import Header, parse_header, read_header, write_header
+from inrcodec.container.header import (
+    MAGIC,
+    PLAIN_VERSION,
+    VERSION,
+    Header,
+    parse_header,
+    read_header,
+    write_header,
+)
 from inrcodec.entropy.model import LIMIT_MAGNITUDE, LayerModel, Symbols
 from inrcodec.entropy.passes import (
     LIMIT_WITHHELD,
     decode_first,
+    decode_ordered,
     decode_refinement,
     encode_first,
+    encode_ordered,
     encode_refinement,
 )
 from inrcodec.errors import FormatError
@@ -45,6 +56,9 @@ LIMIT_PAYLOAD = 1 << 26
 _FIRST, _REFINEMENT, _LATENTS, _ICC, _EXIF = 0, 1, 2, 64, 65
 LIMIT_PARTS = 8
 """Most segments of latents."""
+
+_BY_MAGNITUDE, _LISTED = 0x80, 0x81
+"""In place of the number of withheld bits: all bits come in bit planes, in an order."""
 
 _ANCILLARY = 64
 _LAST = 0x80
@@ -118,6 +132,7 @@ class PrcFile:
         exif: EXIF metadata, likewise.
         complete: nothing is missing; a partial file lacks segments at its end.
         withheld: how many last bits of the magnitudes the file keeps in its refinement pass.
+        order: "magnitude" or "listed" where it keeps all of them there, in bit planes; else empty.
         parts: the header and the whole segments, in file order.
     """
 
@@ -129,6 +144,7 @@ class PrcFile:
     exif: bytes
     complete: bool
     withheld: int
+    order: str
     parts: tuple[Part, ...]
 
     @property
@@ -150,15 +166,19 @@ def write(
     exif: bytes = b"",
     latents: Sequence[Symbols] = (),
     parts: Sequence[int] = (),
+    order: str | Sequence[int] = "",
 ) -> bytes:
     """The bytes of a file; the same arguments give the same bytes.
 
     `withheld` is how many last bits of the magnitudes, 0 to 4, come in a refinement pass of their
     own, so that a prefix of the file shows a coarser picture. `latents` are a pyramid's planes,
     and `parts` the number of planes in each segment of latents, by default all in one.
+    With an `order` all bits come in the refinement pass, bit plane after bit plane: "magnitude" has
+    the largest coefficients first, a sequence names the layer of each plane.
 
     Raises:
-        ValueError: `layers` do not fit the header or their models, or a segment exceeds 64 MiB.
+        ValueError: `layers` do not fit the header or their models, the order leaves planes out, or
+            a segment exceeds 64 MiB.
 
     >>> from inrcodec.inr.architecture import Siren
     >>> header = Header(Siren(1, width=2, depth=1, omega_first=30, omega_hidden=30), 6, 4)
@@ -172,8 +192,12 @@ def write(
     >>> file.layers[1].values
     array([0.     , 0.03125, 0.     ])
     """
-    if not 0 <= withheld <= LIMIT_WITHHELD:
-        raise ValueError(f"{withheld} withheld bits; there may be 0 to {LIMIT_WITHHELD}")
+    if not 0 <= withheld <= LIMIT_WITHHELD or (withheld and order):
+        raise ValueError(
+            f"{withheld} withheld bits; there may be 0 to {LIMIT_WITHHELD}, and none with an order"
+        )
+    if order and isinstance(order, str) and order != "magnitude":
+        raise ValueError(f"an order by {order}; by itself a file has only magnitude")
     if len(layers) != len(header.coefficients):
         raise ValueError(f"{len(layers)} layers for a network of {len(header.coefficients)}")
     for i, (layer, k) in enumerate(zip(layers, header.coefficients, strict=True)):
@@ -183,17 +207,24 @@ def write(
             raise ValueError(f"layer {i} has a symbol beyond ±{layer.model.largest}")
     models = [layer.model for layer in layers]
     symbols = [layer.symbols for layer in layers]
-    first = bytes([withheld]) + b"".join(map(_entry, models))
-    segments = [(_FIRST, first + encode_first(models, symbols, withheld))]
+    table = b"".join(map(_entry, models))
+    if order:
+        listed = None if isinstance(order, str) else order
+        kind = _BY_MAGNITUDE if listed is None else _LISTED
+        coded = encode_ordered(models, symbols, listed)
+        segments = [(_FIRST, bytes([kind]) + table), (_REFINEMENT, coded)]
+    else:
+        coded = encode_first(models, symbols, withheld)
+        segments = [(_FIRST, bytes([withheld]) + table + coded)]
     if withheld:
         segments.append((_REFINEMENT, encode_refinement(models, symbols, withheld)))
     if isinstance(header.network, Pyramid):
-        if withheld:
+        if withheld or order:
             raise ValueError("a pyramid's networks have no refinement pass")
         payloads = _write_latents(header.network, header, layers, latents, parts)
         segments += [(_LATENTS + i, payload) for i, payload in enumerate(payloads)]
     segments += [(kind, payload) for kind, payload in ((_ICC, icc), (_EXIF, exif)) if payload]
-    data = write_header(header)
+    data = write_header(header, VERSION if order else PLAIN_VERSION)
     for i, (kind, payload) in enumerate(segments):
         data += _write_segment(kind, payload, last=i == len(segments) - 1)
     return data
@@ -216,22 +247,30 @@ def read(data: bytes, finest: int = 0) -> PrcFile:
     complete = segments[-1].last
     if complete and fields.position < len(data):
         raise FormatError(f"{len(data) - fields.position} bytes follow the end of the file")
-    withheld, models, first = _read_first(payloads[_FIRST], len(header.coefficients))
+    order, withheld, models, first = _read_first(payloads[_FIRST], len(header.coefficients))
     refinement = payloads.get(_REFINEMENT)
     pyramid = isinstance(header.network, Pyramid)
     parts = [kind for kind in payloads if _LATENTS <= kind < _LATENTS + LIMIT_PARTS]
-    if (pyramid and withheld) or (parts and not pyramid):
+    if (pyramid and (withheld or order)) or (parts and not pyramid):
         raise FormatError("there are segments that do not belong to this INR family")
-    if refinement is not None and withheld == 0:
+    if refinement is not None and withheld == 0 and not order:
         raise FormatError("there is a refinement pass, but nothing to refine")
-    if refinement is None and withheld > 0 and complete:
+    if refinement is None and (withheld > 0 or order) and complete:
         raise FormatError("the refinement pass is missing")
-    symbols = decode_first(first, models, header.coefficients, withheld)
-    if refinement is not None:
-        symbols = decode_refinement(refinement, models, symbols, withheld)
-    lacking = withheld if refinement is None else 0
+    if order:
+        if data[len(MAGIC)] < VERSION or first:
+            raise FormatError("the first pass is invalid: it has an order and something else")
+        cut = refinement is None or any(s.cut for s in segments if s.kind == _REFINEMENT)
+        symbols, lacking = decode_ordered(
+            refinement or b"", models, header.coefficients, order == "listed", cut
+        )
+    else:
+        symbols = decode_first(first, models, header.coefficients, withheld)
+        if refinement is not None:
+            symbols = decode_refinement(refinement, models, symbols, withheld)
+        lacking = [withheld if refinement is None else 0] * len(models)
     coded = {_FIRST: len(first), _REFINEMENT: len(refinement or b"")}
-    layers = tuple(Layer(model, q, lacking) for model, q in zip(models, symbols, strict=True))
+    layers = tuple(map(Layer, models, symbols, lacking))
     latents: tuple[Symbols, ...] = ()
     missing = 0
     if isinstance(header.network, Pyramid):
@@ -253,6 +292,7 @@ def read(data: bytes, finest: int = 0) -> PrcFile:
         exif=payloads.get(_EXIF, b""),
         complete=complete,
         withheld=withheld,
+        order=order,
         parts=(head, *(Part(s.name, s.offset, s.size, coded.get(s.kind, 0)) for s in segments)),
     )
 
@@ -390,7 +430,7 @@ def _write_segment(kind: int, payload: bytes, last: bool) -> bytes:
 
 
 def _read_segments(fields: Fields) -> list[_Segment]:
-    """All whole segments; at least the first pass."""
+    """All whole segments, at least the first pass, and one that is cut where that can be read."""
     fields.part = _NAMES[_FIRST]
     segments = [_read_segment(fields)]
     if segments[0].kind != _FIRST:
@@ -400,7 +440,8 @@ def _read_segments(fields: Fields) -> list[_Segment]:
         try:
             segment = _read_segment(fields)
         except CutShort:
-            cut = _read_cut_latents(fields, offset)
+            ordered = segments[0].payload[:1] in (bytes([_BY_MAGNITUDE]), bytes([_LISTED]))
+            cut = _read_cut(fields, offset, ordered)
             if cut is None:
                 break
             segment = cut
@@ -412,8 +453,11 @@ def _read_segments(fields: Fields) -> list[_Segment]:
     return segments
 
 
-def _read_cut_latents(fields: Fields, offset: int) -> _Segment | None:
-    """What there is of the segment at `offset`, if it is one of latents whose end is missing."""
+def _read_cut(fields: Fields, offset: int, ordered: bool) -> _Segment | None:
+    """What there is of the segment at `offset`, whose end is missing.
+
+    None if it is neither of latents nor, with `ordered`, the refinement pass.
+    """
     fields.position = offset
     try:
         kind = fields.u8() & ~_LAST
@@ -422,7 +466,8 @@ def _read_cut_latents(fields: Fields, offset: int) -> _Segment | None:
         return None
     rest = len(fields.data) - fields.position
     payload = fields.take(min(length, rest))
-    if not _LATENTS <= kind < _LATENTS + LIMIT_PARTS or not payload:
+    readable = kind == _REFINEMENT if ordered else _LATENTS <= kind < _LATENTS + LIMIT_PARTS
+    if not readable or not payload:
         return None
     name = f"{_NAMES[kind]}, cut"
     return _Segment(name, kind, False, payload, offset, fields.position - offset, cut=True)
@@ -449,10 +494,13 @@ def _entry(model: LayerModel) -> bytes:
     return bytes(codes) + varint(model.largest)
 
 
-def _read_first(payload: bytes, layers: int) -> tuple[int, list[LayerModel], bytes]:
-    """The withheld bits, the table of layers and the range-coded bytes of the first pass."""
+def _read_first(payload: bytes, layers: int) -> tuple[str, int, list[LayerModel], bytes]:
+    """The order, withheld bits, table of layers and range-coded bytes of the first pass."""
     fields = Fields(payload, part=_NAMES[_FIRST])
     withheld = fields.u8()
+    order = {_BY_MAGNITUDE: "magnitude", _LISTED: "listed"}.get(withheld, "")
+    if order:
+        withheld = 0
     if withheld > LIMIT_WITHHELD:
         raise FormatError(f"{withheld} withheld bits; there may be 0 to {LIMIT_WITHHELD}")
     models = []
@@ -462,4 +510,4 @@ def _read_first(payload: bytes, layers: int) -> tuple[int, list[LayerModel], byt
             models.append(LayerModel(step, edge, slope, curvature, largest=fields.varint()))
         except ValueError as error:
             raise FormatError(f"the table of layers is invalid: {error}") from error
-    return withheld, models, payload[fields.position :]
+    return order, withheld, models, payload[fields.position :]

@@ -47,22 +47,52 @@ def decode_pass(data: bytes, runs: Sequence[tuple[Frequencies, int]]) -> list[Sy
     >>> decode_pass(b"y", [(np.array([1 << 22, 3 << 22]), 4)])
     [array([1, 1, 0, 1], dtype=int32)]
     """
-    words = np.frombuffer(data + bytes(-len(data) % 4), dtype=">u4").astype(np.uint32)
-    decoder = constriction.stream.queue.RangeDecoder(words)
-    symbols = []
-    try:
-        for table, count in runs:
-            if len(table) > 1 and count:
-                symbols.append(decoder.decode(_categorical(table), count))
-            else:
-                symbols.append(np.zeros(count, dtype=np.int32))
-    except AssertionError as error:  # What constriction raises at a number between two intervals.
-        raise FormatError("the coded coefficients are invalid") from error
-    # Coding again is as fast as decoding, and shows that every byte counted.
-    tables = [table for table, _ in runs]
-    if encode_pass(list(zip(tables, symbols, strict=True))) != data:
-        raise FormatError("the coded coefficients are invalid or followed by other bytes")
+    decoder = PassDecoder(data)
+    symbols = [decoder.decode(table, count) for table, count in runs]
+    decoder.end()
     return symbols
+
+
+class PassDecoder:
+    """Decodes a pass run by run, where a table depends on what came before.
+
+    >>> decoder = PassDecoder(b"y")
+    >>> [decoder.decode(np.array([1 << 22, 3 << 22]), 2).tolist() for _ in range(2)]
+    [[1, 1], [0, 1]]
+    >>> decoder.end()
+    """
+
+    def __init__(self, data: bytes) -> None:
+        """`data` are all bytes of the pass."""
+        words = np.frombuffer(data + bytes(-len(data) % 4), dtype=">u4").astype(np.uint32)
+        self._data = data
+        self._decoder = constriction.stream.queue.RangeDecoder(words)
+        self._runs: list[Run] = []
+
+    def decode(self, table: Frequencies, count: int) -> Symbols:
+        """Decode the next `count` symbols, which have a table of frequencies.
+
+        Raises:
+            FormatError: the bytes are not those of a pass.
+        """
+        symbols: Symbols = np.zeros(count, dtype=np.int32)
+        if len(table) > 1 and count:
+            try:
+                symbols = self._decoder.decode(_categorical(table), count)
+            except AssertionError as error:  # constriction's, at a number between two intervals
+                raise FormatError("the coded coefficients are invalid") from error
+        self._runs.append((table, symbols))
+        return symbols
+
+    def end(self) -> None:
+        """Make sure that the bytes are those that `encode_pass` gives for the runs so far.
+
+        Raises:
+            FormatError: they are not.
+        """
+        # Coding again is as fast as decoding, and shows that every byte counted.
+        if encode_pass(self._runs) != self._data:
+            raise FormatError("the coded coefficients are invalid or followed by other bytes")
 
 
 def _categorical(table: Frequencies) -> Any:

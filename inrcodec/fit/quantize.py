@@ -19,7 +19,9 @@ from torch import Tensor
 
 from inrcodec.container.prc import Layer, write
 from inrcodec.entropy.model import LIMIT_MAGNITUDE, Symbols, fit_model
+from inrcodec.entropy.passes import by_magnitude
 from inrcodec.fit.curvature import Group, curvature, sensitivity
+from inrcodec.fit.order import by_contribution
 from inrcodec.fit.problem import Problem
 from inrcodec.fit.schedule import Clock, cosine
 from inrcodec.fit.soap import Soap
@@ -66,7 +68,8 @@ class Rounding:
 class RateControl:
     """Makes files of one fit, of any size.
 
-    `sizes` are those of all files made so far, bytes, fitting or not; `best_psnr` is the highest.
+    `order` is one of `fit.order.ORDERS`. `sizes` are those of all files made so far, bytes, fitting
+    or not; `best_psnr` is the highest.
     """
 
     problem: Problem
@@ -75,6 +78,7 @@ class RateControl:
     clock: Clock
     icc: bytes = b""
     withheld: int = 0
+    order: str = "none"
     sizes: list[int] = field(default_factory=list)
     best_psnr: float = -math.inf
 
@@ -156,6 +160,12 @@ class RateControl:
         ]
         psnr = self.problem.psnr(values)
         self.best_psnr = max(self.best_psnr, psnr)
+        if self.order == "contribution":
+            data = self._file(layers, by_contribution(self.problem, layers))
+            if len(data) > budget:
+                # Orders differ by a byte or two.
+                return self._output(alphas, layers[:-1], budget - 4, planned)
+            return Candidate(data, psnr)
         return Candidate(self._file(layers), psnr)
 
     def reaching(self, psnr: float, budget: int) -> Candidate | None:
@@ -251,8 +261,13 @@ class RateControl:
             self.clock.advance(1, "quantize", psnr_of(loss))
         alphas[first:] = [alpha.detach() for alpha in free]
 
-    def _file(self, layers: Sequence[Layer]) -> bytes:
-        data = write(self.problem.header, layers, self.withheld, self.icc)
+    def _file(self, layers: Sequence[Layer], listed: Sequence[int] = ()) -> bytes:
+        """The file; without the list that an order by contribution has, one of about that size."""
+        order: str | Sequence[int] = "" if self.order == "none" else self.order
+        if self.order == "contribution":
+            order = listed or by_magnitude([layer.model for layer in layers])
+        withheld = 0 if order else self.withheld
+        data = write(self.problem.header, layers, withheld, self.icc, order=order)
         self.sizes.append(len(data))
         return data
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from inrcodec.container.prc import read
 from inrcodec.entropy.coder import decode_pass, encode_pass
 from inrcodec.entropy.model import LIMIT_MAGNITUDE, LayerModel, coarsen
-from inrcodec.entropy.passes import _groups
+from inrcodec.entropy.passes import _groups, encode_ordered
 from inrcodec.errors import FormatError
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +95,36 @@ def test_passes(model, withheld):
     assert [SPEC["coarse"](value, withheld) for value in q.tolist()] == c.tolist()
     assert SPEC["coarse_table"](f, withheld) == model.coarse_frequencies(withheld).tolist()
     groups = [SPEC["group"](f, value, withheld) for value in sorted(set(c.tolist()))]
-    assert groups == [(first, table.tolist()) for table, first, _ in _groups(model, c, withheld)]
+    assert groups == [
+        (first, table.tolist()) for table, first, _ in _groups(model.frequencies, c, withheld)
+    ]
+
+
+@given(st.lists(MODELS, min_size=1, max_size=3), st.integers(0, 2**32), st.booleans())
+def test_ordered_bit_planes(models, seed, listed):
+    rng = np.random.default_rng(seed)
+    symbols = [rng.integers(-m.largest, m.largest + 1, 9).astype(np.int32) for m in models]
+    steps, largest = [m.step for m in models], [m.largest for m in models]
+    order = SPEC["by_magnitude"](steps, largest)
+    if listed:
+        order = rng.permutation(order).tolist()
+    decoder = SPEC["RangeDecoder"](encode_ordered(models, symbols, order if listed else None))
+    left = [M.bit_length() for M in largest]
+    found = [[0] * 9 for _ in models]
+    for layer in order:
+        if listed:
+            table = SPEC["next_layer"](left)
+            places = [i for i, w in enumerate(left) if w > 0]
+            assert places[decoder.decode(table)] == layer
+        left[layer] -= 1
+        f = SPEC["coarse_table"](models[layer].frequencies.tolist(), left[layer])
+        before = list(found[layer])
+        for c in sorted(set(before)):
+            first, table = SPEC["group"](f, c, 1)
+            for i in range(9):
+                if before[i] == c:
+                    found[layer][i] = first + decoder.decode(table)
+    assert found == [q.tolist() for q in symbols]
 
 
 def test_the_golden_file_by_the_document_alone():

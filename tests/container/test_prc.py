@@ -252,6 +252,50 @@ def test_segments_that_do_not_belong_are_refused():
             read(data)
 
 
+@pytest.mark.parametrize("order", ["magnitude", [0, 1] * 6])
+def test_bit_planes_in_an_order_come_back_and_may_be_cut(order):
+    header, layers, plain = small()
+    data = write(header, layers, order=order)
+    file = read(data)
+    assert data[4] == 3 and plain[4] == 2
+    assert file.order == ("magnitude" if order == "magnitude" else "listed")
+    assert file.complete and file.withheld == 0
+    check_same(file, layers)
+    # The order by magnitude costs a second segment, a list of it a few bytes more.
+    assert len(data) - len(plain) <= (9 if order == "magnitude" else 13)
+    first = file.parts[2].offset
+    known = 0
+    for size in range(first, len(data)):
+        part = read(data[:size])
+        assert not part.complete
+        planes = [layer.model.largest.bit_length() - layer.withheld for layer in part.layers]
+        assert sum(planes) >= known
+        known = sum(planes)
+        for layer, whole in zip(part.layers, layers, strict=True):
+            assert (layer.symbols == coarsen(whole.symbols, layer.withheld)).all()
+    assert known == 12
+
+
+def test_orders_that_do_not_belong_are_refused():
+    header, layers, _ = small()
+    data = write(header, layers, order="magnitude")
+    old = write_header(header) + data[read(data).parts[0].size :]
+    with pytest.raises(FormatError, match="it has an order and something else"):
+        read(old)
+    head = write_header(header, 3)
+    first = read(data).parts[1]
+    table = data[first.offset + 2 : first.offset + first.size - 4]
+    refinement = data[first.offset + first.size :]
+    with pytest.raises(FormatError, match="it has an order and something else"):
+        read(head + segment(0, table + b"\1") + refinement)
+    with pytest.raises(FormatError, match="the refinement pass is missing"):
+        read(head + segment(0, table, last=True))
+    with pytest.raises(ValueError, match="none with an order"):
+        write(header, layers, withheld=1, order="magnitude")
+    with pytest.raises(ValueError, match="an order by taste"):
+        write(header, layers, order="taste")
+
+
 @pytest.mark.parametrize(
     ("payload", "message"),
     [
@@ -270,11 +314,16 @@ def test_a_wrong_first_pass_is_refused(payload, message):
 
 
 @settings(max_examples=300)
-@given(st.integers(0, 4), st.binary(max_size=40), st.binary(max_size=20), st.booleans())
+@given(
+    st.sampled_from([0, 1, 4, 128, 129]),
+    st.binary(max_size=40),
+    st.binary(max_size=20),
+    st.booleans(),
+)
 def test_any_payload_reads_or_is_refused(withheld, payload, refinement, last):
     """With right checksums, as an attacker would write them."""
     header = Header(Siren(1, 3, 1, 30, 30), 16, 16)
-    data = write_header(header) + segment(0, bytes([withheld]) + payload)
+    data = write_header(header, 3) + segment(0, bytes([withheld]) + payload)
     data += segment(1, refinement, last)
     try:
         file = read(data)
