@@ -18,8 +18,8 @@ MAGIC = b"\x8fPRC"
 VERSION = 3
 """The newest version of the format that this code reads."""
 
-PLAIN_VERSION = 2
-"""That of files without an order of bit planes, which older readers understand."""
+PLAIN_VERSION, ORDERED_VERSION = 2, 3
+"""Those of files without and with an order of bit planes; older readers understand the first."""
 
 LIMIT_COMPACTION = 64 * 1024
 """Largest compaction D/k, in units of 1/64."""

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from inrcodec.container.fields import CutShort, Fields, checksum, varint
 from inrcodec.container.header import (
     MAGIC,
+    ORDERED_VERSION,
     PLAIN_VERSION,
-    VERSION,
     Header,
     parse_header,
     read_header,
@@ -224,7 +224,7 @@ def write(
         payloads = _write_latents(header.network, header, layers, latents, parts)
         segments += [(_LATENTS + i, payload) for i, payload in enumerate(payloads)]
     segments += [(kind, payload) for kind, payload in ((_ICC, icc), (_EXIF, exif)) if payload]
-    data = write_header(header, VERSION if order else PLAIN_VERSION)
+    data = write_header(header, ORDERED_VERSION if order else PLAIN_VERSION)
     for i, (kind, payload) in enumerate(segments):
         data += _write_segment(kind, payload, last=i == len(segments) - 1)
     return data
@@ -247,30 +247,11 @@ def read(data: bytes, finest: int = 0) -> PrcFile:
     complete = segments[-1].last
     if complete and fields.position < len(data):
         raise FormatError(f"{len(data) - fields.position} bytes follow the end of the file")
-    order, withheld, models, first = _read_first(payloads[_FIRST], len(header.coefficients))
-    refinement = payloads.get(_REFINEMENT)
     pyramid = isinstance(header.network, Pyramid)
     parts = [kind for kind in payloads if _LATENTS <= kind < _LATENTS + LIMIT_PARTS]
+    order, withheld, layers, coded = _read_coefficients(segments, header, data[len(MAGIC)])
     if (pyramid and (withheld or order)) or (parts and not pyramid):
         raise FormatError("there are segments that do not belong to this INR family")
-    if refinement is not None and withheld == 0 and not order:
-        raise FormatError("there is a refinement pass, but nothing to refine")
-    if refinement is None and (withheld > 0 or order) and complete:
-        raise FormatError("the refinement pass is missing")
-    if order:
-        if data[len(MAGIC)] < VERSION or first:
-            raise FormatError("the first pass is invalid: it has an order and something else")
-        cut = refinement is None or any(s.cut for s in segments if s.kind == _REFINEMENT)
-        symbols, lacking = decode_ordered(
-            refinement or b"", models, header.coefficients, order == "listed", cut
-        )
-    else:
-        symbols = decode_first(first, models, header.coefficients, withheld)
-        if refinement is not None:
-            symbols = decode_refinement(refinement, models, symbols, withheld)
-        lacking = [withheld if refinement is None else 0] * len(models)
-    coded = {_FIRST: len(first), _REFINEMENT: len(refinement or b"")}
-    layers = tuple(map(Layer, models, symbols, lacking))
     latents: tuple[Symbols, ...] = ()
     missing = 0
     if isinstance(header.network, Pyramid):
@@ -295,6 +276,33 @@ def read(data: bytes, finest: int = 0) -> PrcFile:
         order=order,
         parts=(head, *(Part(s.name, s.offset, s.size, coded.get(s.kind, 0)) for s in segments)),
     )
+
+
+def _read_coefficients(
+    segments: Sequence[_Segment], header: Header, version: int
+) -> tuple[str, int, tuple[Layer, ...], dict[int, int]]:
+    """The order and withheld bits of a file, its layers, and the coded bytes by segment type."""
+    payloads = {segment.kind: segment.payload for segment in segments}
+    order, withheld, models, first = _read_first(payloads[_FIRST], len(header.coefficients))
+    refinement = payloads.get(_REFINEMENT)
+    if refinement is not None and withheld == 0 and not order:
+        raise FormatError("there is a refinement pass, but nothing to refine")
+    if refinement is None and (withheld > 0 or order) and segments[-1].last:
+        raise FormatError("the refinement pass is missing")
+    if order:
+        if version < ORDERED_VERSION or first:
+            raise FormatError("the first pass is invalid: it has an order and something else")
+        cut = refinement is None or any(s.cut for s in segments if s.kind == _REFINEMENT)
+        symbols, lacking = decode_ordered(
+            refinement or b"", models, header.coefficients, order == "listed", cut
+        )
+    else:
+        symbols = decode_first(first, models, header.coefficients, withheld)
+        if refinement is not None:
+            symbols = decode_refinement(refinement, models, symbols, withheld)
+        lacking = [withheld if refinement is None else 0] * len(models)
+    coded = {_FIRST: len(first), _REFINEMENT: len(refinement or b"")}
+    return order, withheld, tuple(map(Layer, models, symbols, lacking)), coded
 
 
 def context_network(layers: Sequence[Layer]) -> tuple[NDArray[np.float64], ...]:
