@@ -105,7 +105,7 @@ def panels(figures: Mapping[str, Sequence[Line]], limit: float, title: str, path
     figure.suptitle(title, fontsize=12)
     figure.legend(
         handles.values(), handles.keys(), loc="outside lower center",
-        ncols=_columns(len(handles), 6), fontsize=9, frameon=False, handlelength=4,
+        ncols=_columns(len(handles), 5), fontsize=9, frameon=False, handlelength=4,
     )  # fmt: skip
     _save(figure, path)
 

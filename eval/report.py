@@ -209,8 +209,11 @@ def _curves(page: tables.Page, each: Curves) -> None:
     other = f"; published: over {anchors.IMAGES}, not comparable" if remark else ""
     path = page.folder / "plots" / f"{each.file_name}-curves.png"
     plot.panels(lines, limit, f"{each.name}: {note}{other}", path)
+    fewer = any(each.of(codec) != each.images for codec in each.codecs)
     page.figure(path, f"{each.name}, {note}. Solid: measured here. "
-                + ("Dashed: published. " if published else "") + remark)  # fmt: skip
+                + ("Dashed: published. " if published else "")
+                + ("Curves of fewer images are means over these: compare them by the tables. "
+                   if fewer else "") + remark)  # fmt: skip
     if not published or each.own is None:
         return
     ours = [line for line in _lines(each, "psnr") if line.name == each.own]
