@@ -108,7 +108,7 @@ def write(folder: Path, rows: list[Row]) -> tuple[str, Path]:
         row = {"about": f"{dataset}, {plot.name(codec)}", "setting": setting}
         row |= {"images": found["image"].nunique(), "psnr": mean.iloc[-1]}
         row |= {f"behind {share:g}": _behind(found, own, share) for share in SHOWN}
-        row["fall"] = -min(0.0, float(found.groupby("image")["psnr"].diff().min()))
+        row["fall"] = max(0.0, -float(found.groupby("image")["psnr"].diff().min()))
         summary.append(row)
     path = folder / "plots" / "prefixes.png"
     plot.shares(lines, path)
