@@ -10,11 +10,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from inrcodec.container.prc import Layer
 from inrcodec.entropy.model import coarsen
 from inrcodec.entropy.passes import bit_planes
 from inrcodec.fit.problem import Problem
+
+Values = NDArray[np.float64]
 
 ORDERS = ("none", "magnitude", "contribution")
 
@@ -30,25 +33,27 @@ def by_contribution(problem: Problem, layers: Sequence[Layer]) -> list[int]:
     without them, for each bit that they cost. From the whole file the bits that contribute least
     are taken away, again and again, and so they come last.
     """
-    generator = torch.Generator().manual_seed(problem.header.seed)
-    count = len(problem.targets)
-    pixels = torch.randperm(count, generator=generator)[:PIXELS].to(problem.device)
+    drawn = np.random.default_rng(problem.header.seed).permutation(len(problem.targets))[:PIXELS]
+    pixels = torch.from_numpy(drawn).to(problem.device)
     planes = bit_planes([layer.model for layer in layers])
     withheld = [0] * len(layers)
     values = [layer.values for layer in layers]
 
-    def without(index: int) -> tuple[float, float, np.ndarray]:
+    def error_of(shown: Sequence[Values]) -> float:
+        alphas = [torch.from_numpy(v).to(problem.device, torch.float32) for v in shown]
+        return float(problem.loss(alphas, pixels))
+
+    def without(index: int) -> tuple[float, float, Values]:
         """Cost per bit, error and values of a layer without one bit more."""
         layer, fewer = layers[index], withheld[index] + 1
         model = layer.model
         shown = model.dequantize(coarsen(layer.symbols, fewer), fewer)
-        trial = [shown if i == index else value for i, value in enumerate(values)]
-        error = float(problem.loss([_alpha(v, problem) for v in trial], pixels))
+        error = error_of([*values[:index], shown, *values[index + 1 :]])
         bits = model.bits(coarsen(layer.symbols, fewer - 1), fewer - 1)
         bits -= model.bits(coarsen(layer.symbols, fewer), fewer)
         return (error - now) / max(bits, 1.0), error, shown
 
-    now = float(problem.loss([_alpha(v, problem) for v in values], pixels))
+    now = error_of(values)
     removed = []
     while withheld != planes:
         left = [i for i, count in enumerate(planes) if withheld[i] < count]
@@ -58,7 +63,3 @@ def by_contribution(problem: Problem, layers: Sequence[Layer]) -> list[int]:
         withheld[least] += 1
         removed.append(least)
     return removed[::-1]
-
-
-def _alpha(values: np.ndarray, problem: Problem) -> torch.Tensor:
-    return torch.from_numpy(values).to(problem.device, torch.float32)
