@@ -17,6 +17,7 @@ from torch import Tensor
 from inrcodec import container
 from inrcodec.container import PrcFile
 from inrcodec.container.header import Header
+from inrcodec.entropy.passes import bit_planes
 from inrcodec.errors import ImageError
 from inrcodec.image import LIMIT_PIXELS, LIMIT_SIDE, Raster, Samples, from_unit, to_pillow
 from inrcodec.inr.architecture import Pyramid
@@ -262,7 +263,7 @@ def missing(file: PrcFile) -> str:
     what = f"the last {withheld} bits of the coefficients" if withheld else "metadata"
     if file.order:
         lacking = sum(layer.withheld for layer in file.layers)
-        planes = sum(layer.model.largest.bit_length() for layer in file.layers)
+        planes = sum(bit_planes([layer.model for layer in file.layers]))
         what = f"{lacking} of {planes} bit planes of the coefficients" if lacking else what
     if file.missing:
         network = file.header.network

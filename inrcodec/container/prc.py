@@ -58,6 +58,7 @@ LIMIT_PARTS = 8
 """Most segments of latents."""
 
 _BY_MAGNITUDE, _LISTED = 0x80, 0x81
+_ORDERS = {_BY_MAGNITUDE: "magnitude", _LISTED: "listed"}
 """In place of the number of withheld bits: all bits come in bit planes, in an order."""
 
 _ANCILLARY = 64
@@ -448,8 +449,8 @@ def _read_segments(fields: Fields) -> list[_Segment]:
         try:
             segment = _read_segment(fields)
         except CutShort:
-            ordered = segments[0].payload[:1] in (bytes([_BY_MAGNITUDE]), bytes([_LISTED]))
-            cut = _read_cut(fields, offset, ordered)
+            first = segments[0].payload
+            cut = _read_cut(fields, offset, ordered=bool(first) and first[0] in _ORDERS)
             if cut is None:
                 break
             segment = cut
@@ -506,7 +507,7 @@ def _read_first(payload: bytes, layers: int) -> tuple[str, int, list[LayerModel]
     """The order, withheld bits, table of layers and range-coded bytes of the first pass."""
     fields = Fields(payload, part=_NAMES[_FIRST])
     withheld = fields.u8()
-    order = {_BY_MAGNITUDE: "magnitude", _LISTED: "listed"}.get(withheld, "")
+    order = _ORDERS.get(withheld, "")
     if order:
         withheld = 0
     if withheld > LIMIT_WITHHELD:

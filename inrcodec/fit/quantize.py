@@ -154,19 +154,18 @@ class RateControl:
         if code is None:
             return None
         layers = [*layers, self._round(alphas, index, code, metric)]
+        listed = by_contribution(self.problem, layers) if self.order == "contribution" else ()
+        data = self._file(layers, listed)
+        if len(data) > budget:
+            # Orders differ by a byte or two.
+            return self._output(alphas, layers[:-1], budget - 4, planned)
         values = [
             torch.from_numpy(layer.values).to(self.problem.device, torch.float32)
             for layer in layers
         ]
         psnr = self.problem.psnr(values)
         self.best_psnr = max(self.best_psnr, psnr)
-        if self.order == "contribution":
-            data = self._file(layers, by_contribution(self.problem, layers))
-            if len(data) > budget:
-                # Orders differ by a byte or two.
-                return self._output(alphas, layers[:-1], budget - 4, planned)
-            return Candidate(data, psnr)
-        return Candidate(self._file(layers), psnr)
+        return Candidate(data, psnr)
 
     def reaching(self, psnr: float, budget: int) -> Candidate | None:
         """The smallest file found whose picture has at least `psnr` dB, or None.
