@@ -6,8 +6,8 @@ Facts taken from the repositories of CompressAI, C3, NIF and Cool-chic; see `eva
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,16 @@ FITTED = (
 )
 """Those that, as inrcodec, fit a network to the one image; the others are standards or trained."""
 
+ONE_RATE = (
+    "COIN",
+    "COIN++",
+    "Struempler basic 8 bit",
+    "Struempler meta-learned 7 bit",
+    "NIF",
+    "RECOMBINER",
+)
+"""Those whose network has one size for all images, and so the files; others have one setting."""
+
 IMAGES = 24
 """Images of the Kodak set."""
 
@@ -47,6 +57,7 @@ class Anchor:
         note: what to know when comparing; may be empty.
         images: how many images the means are over.
         same: those are the images that were asked for.
+        each: points (bpp, dB) of each of them, where these were published.
     """
 
     codec: str
@@ -56,6 +67,7 @@ class Anchor:
     note: str
     images: int
     same: bool
+    each: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
 
 
 def kodak(images: Collection[str]) -> list[Anchor]:
@@ -72,10 +84,11 @@ def kodak(images: Collection[str]) -> list[Anchor]:
         psnr = _points(data["bpp"], data["psnr_rgb_db"])
         ms_ssim = _points(data["bpp"], data["ms_ssim"]) if "ms_ssim" in data else ()
         source, note = data["source"], data.get("note", "")
-        chosen = [each["images"][image] for image in images if image in each["images"]]
+        chosen = {image: each["images"][image] for image in images if image in each["images"]}
         if codec == each["codec"] and chosen and len(chosen) == len(images):
-            psnr = tuple(map(tuple, np.mean(chosen, axis=0).tolist()))
-            found.append(Anchor(codec, psnr, (), each["source"], note, len(chosen), True))
+            psnr = tuple(map(tuple, np.mean(list(chosen.values()), axis=0).tolist()))
+            single = {image: tuple(map(tuple, points)) for image, points in chosen.items()}
+            found.append(Anchor(codec, psnr, (), each["source"], note, len(chosen), True, single))
         else:
             found.append(Anchor(codec, psnr, ms_ssim, source, note, IMAGES, everything))
     return found

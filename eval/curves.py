@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eval import bd, codecs, store, tables
+from eval import anchors, bd, codecs, store, tables
 
 _TEXTS = ("dataset", "image", "sha256", "codec", "knob", "detail", "version", "machine", "started")
 _MEANS = ("bpp", "psnr", "mse", "ms_ssim", "ssim", "lpips")
@@ -203,6 +203,31 @@ def image_deltas(each: Curves, anchor: str, test: str) -> tuple[list[float], lis
     images = [image for image in each.of(test) if image in each.of(anchor)]
     deltas = [image_delta(each, anchor, test, image) for image in images]
     return [delta.value for delta in deltas if isinstance(delta, bd.Delta)], deltas
+
+
+def published_deltas(each: Curves, published: Sequence[anchors.Anchor]) -> dict[str, float]:
+    """Our BD-rate in PSNR against published curves, percent, image by image or as if it were.
+
+    Where a curve of each image was published, the mean of the BD-rates of the images. From there
+    others are reached by means that were both taken over files of one setting, not of one rate as
+    ours are.
+    """
+    via = next((anchor for anchor in published if anchor.each), None)
+    if via is None or each.own is None:
+        return {}
+    own = {image: curve_of(each.rows(each.own, image), each.own, "psnr") for image in each.images}
+    deltas = [attempt(bd.bd_rate, via.each[image], curve) for image, curve in own.items()]
+    defined = [delta.value for delta in deltas if isinstance(delta, bd.Delta)]
+    if len(defined) < len(deltas):
+        return {}
+    mean = 1 + float(np.mean(defined)) / 100
+    found = {}
+    for anchor in published:
+        delta = attempt(bd.bd_rate, via.psnr, anchor.psnr)
+        alike = anchor.same and anchor.codec not in anchors.ONE_RATE
+        if alike and isinstance(delta, bd.Delta):
+            found[anchor.codec] = 100 * (mean / (1 + delta.value / 100) - 1)
+    return found
 
 
 def middle(each: Curves) -> float:

@@ -12,7 +12,7 @@ from PIL import Image
 
 import inrcodec
 from datasets import fingerprint
-from eval import bd, curves, report, tables
+from eval import anchors, bd, curves, report, tables
 from eval.store import COLUMNS, ResultsError
 
 KNOBS = {"inrcodec": "bpp", "coin": "bpp"}
@@ -133,6 +133,28 @@ def test_the_whole_set_is_compared_with_all_published(made):
     _, markdown = made([row for image in images for row in curve("inrcodec", image)])
     assert "not comparable" not in markdown
     assert len(row_of(markdown, "### Against published", "C3")) == 2 + len(RATES)
+
+
+def test_published_images_are_compared_one_by_one(made):
+    images = [f"kodim{number:02}" for number in range(1, 25)]
+    named = {anchor.codec: anchor for anchor in anchors.kodak(images)}
+    via, c3 = named["Cool-chic 5.0 (HOP)"], named["C3"]
+    rates = (0.2, 0.3, 0.45, 0.64)  # Of its own curves, at one rate for all images.
+    points = [
+        point("inrcodec", image, rate, bpp=1.1 * rate,
+              psnr=curves.interpolated(via.each[image], rate))
+        for image in images for rate in rates
+    ]  # fmt: skip
+    _, markdown = made(points)
+    *_, mean, single = row_of(markdown, "### Against published", via.codec)
+    # Between its points these curves are the published ones only about.
+    assert 7 < float(single) < 13
+    assert float(mean) < float(single) - 5
+    *_, other = row_of(markdown, "### Against published", "C3")
+    expected = (1 + float(single) / 100) / (1 + bd.bd_rate(via.psnr, c3.psnr).value / 100) - 1
+    assert float(other) == pytest.approx(100 * expected, abs=0.1)
+    *_, single = row_of(markdown, "### Against published", "COIN")
+    assert single == "–"
 
 
 def test_other_sets_have_no_published_curves(made):
