@@ -26,6 +26,7 @@ from inrcodec.fit import (
 from inrcodec.fit.problem import Problem
 from inrcodec.fit.quantize import RateControl
 from inrcodec.inr import siren
+from inrcodec.inr.architecture import SMALL
 
 
 def _plain(matrix: np.ndarray) -> np.ndarray:
@@ -79,9 +80,9 @@ class _Adam(_GroupedAdam):
         super().__init__(vectors, shapes, [1.0] * len(vectors))
 
 
-def _units(count: int) -> Callable[[int, int], int]:
-    """Networks of as many units whatever the budget."""
-    return lambda size, steps: count
+def _units(count: int) -> Callable[[int, int], tuple[int, int, int]]:
+    """Both networks of as many units whatever the budget."""
+    return lambda size, steps: (count, count, SMALL)
 
 
 def _cold(*_: Any) -> bool:
@@ -149,8 +150,8 @@ PYRAMID_PARTS = {
     "no-descent": Variation(
         "no descent at three times λ", pyramid_train, "DESCENT_WEIGHT", (1.0, 1.0)
     ),
-    "units-8": Variation("networks of 8 units", pyramid_encoder, "network_units", _units(8)),
-    "units-24": Variation("networks of 24 units", pyramid_encoder, "network_units", _units(24)),
+    "units-8": Variation("networks of 8 units", pyramid_encoder, "network_shape", _units(8)),
+    "units-24": Variation("networks of 24 units", pyramid_encoder, "network_shape", _units(24)),
     "adam-networks": Variation("Adam in place of SOAP", pyramid_optimizer, "Soap", _GroupedAdam),
 }
 """The same of the pyramid's."""

@@ -13,7 +13,7 @@ from inrcodec.fit.pyramid_device import DeviceProblem
 from inrcodec.fit.pyramid_train import Goal, PyramidFit
 from inrcodec.fit.schedule import Clock, Report
 from inrcodec.image import Raster
-from inrcodec.inr.architecture import Pyramid
+from inrcodec.inr.architecture import SMALL, WIDE, Pyramid
 from inrcodec.metrics import psnr as measure_psnr
 
 LEAST_BYTES = 400
@@ -29,7 +29,10 @@ SHORT_TRAINING = 400
 """Steps below which large networks do not pay."""
 
 LONG_TRAINING = 4000
-"""Steps below which networks of more than 24 units take time that is better spent on steps."""
+"""Steps below which more than 64 sine units take time that is better spent on steps."""
+
+WIDE_BYTES = 3000
+"""Budget from which on the context network sees the wider neighbourhood."""
 
 DOUBLE = 2
 """The level that has two planes: a second one brought 3 % of the loss on kodim15 at half size."""
@@ -102,9 +105,10 @@ def _train(settings: PyramidSettings, goal: Goal, size: int) -> bytes | None:
 
 def _header(settings: PyramidSettings, size: int) -> Header:
     raster = settings.raster
-    units = network_units(size, settings.steps)
+    width, context, neighbours = network_shape(size, settings.steps)
+    levels = plane_levels(raster.width, raster.height)
     return Header(
-        network=Pyramid(raster.channels, units, units, plane_levels(raster.width, raster.height)),
+        network=Pyramid(raster.channels, width, context, levels, neighbours),
         width=raster.width,
         height=raster.height,
         bits=raster.bits,
@@ -116,22 +120,25 @@ def _header(settings: PyramidSettings, size: int) -> Header:
     )
 
 
-def network_units(size: int, steps: int) -> int:
-    """Units of each layer of both networks for a file of `size` bytes and a training of `steps`.
+def network_shape(size: int, steps: int) -> tuple[int, int, int]:
+    """The networks for a file of `size` bytes and a training of `steps`.
 
-    Of 8, 12, 16, 20 and 24 units 16 are best for 3.7 kB (kodim15 at half size, 0.3 bits per pixel),
-    level with 20 and 24 for 10 kB (full size, 0.2). There a training of 220 steps is too short for
-    20 (0.5 dB behind 16, which are faster too). A step with 24 takes no longer than one with 20,
-    one with 28 half as long again.
+    Sine units, units of each layer of the context network, and the neighbours that this sees. A
+    sine unit has a fraction of the coefficients of one of the context network, and brings more: 40
+    of them with 12 there are 0.4 dB ahead of 12 and 12 for 3.9 kB, and 64 with 16 0.25 ahead of 24
+    and 24 for 15 kB, in less time (kodim15 and kodim05). The wide context brings 0.1 dB from 4 kB
+    on, and costs that much at 2 kB (docs/science.md).
 
-    >>> [network_units(size, 2400) for size in (400, 1000, 2500, 6000, 20000, 100000)]
-    [8, 8, 12, 16, 24, 24]
-    >>> network_units(20000, 220), network_units(100000, 16000)
-    (16, 40)
+    >>> [network_shape(size, 2000) for size in (400, 1000, 4000, 15000)]
+    [(8, 8, 10), (16, 8, 10), (40, 12, 18), (64, 20, 18)]
+    >>> network_shape(20000, 220), network_shape(30000, 16000)
+    ((24, 16, 10), (96, 24, 18))
     """
-    most = 16 if steps < SHORT_TRAINING else 24 if steps < LONG_TRAINING else 48
-    ideal = 16 * math.cbrt(size / 6000)
-    return min(most, max(8, 4 * round(ideal / 4) if ideal < 18 else 8 * round(ideal / 8)))
+    short, long = steps < SHORT_TRAINING, steps >= LONG_TRAINING
+    width = min(24 if short else 96 if long else 64, 8 * round(18 * (size / 1000) ** 0.6 / 8))
+    context = min(16 if short else 24, 4 * round(3 * math.cbrt(size / 4000)))
+    wide = size >= WIDE_BYTES and not short
+    return max(8, width), max(8, context), WIDE if wide else SMALL
 
 
 def plane_levels(width: int, height: int) -> tuple[int, ...]:

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from inrcodec.container.fields import Fields, checksum, varint
 from inrcodec.errors import FormatError
 from inrcodec.image import LIMIT_PIXELS, LIMIT_SIDE
-from inrcodec.inr.architecture import LIMIT_PLANES, Pyramid, Siren
+from inrcodec.inr.architecture import LIMIT_PLANES, SMALL, WIDE, Pyramid, Siren
 from inrcodec.pranc import layout
 
 MAGIC = b"\x8fPRC"
-VERSION = 3
+VERSION = 4
 """The newest version of the format that this code reads."""
 
-PLAIN_VERSION, ORDERED_VERSION = 2, 3
-"""Those of files without and with an order of bit planes; older readers understand the first."""
+PLAIN_VERSION, ORDERED_VERSION, WIDE_VERSION = 2, 3, 4
+"""Those of plain files, of SIRENs with an order of bit planes and of pyramids with a wide context:
+each file has the oldest that knows all in it, so that older readers understand the more."""
 
 LIMIT_COMPACTION = 64 * 1024
 """Largest compaction D/k, in units of 1/64."""
@@ -27,6 +28,7 @@ LIMIT_COMPACTION = 64 * 1024
 _SIREN, _PYRAMID = 0, 1
 _RASTER_16_BIT = 1 << 3
 _WHOLE_FIRST, _WHOLE_LAST, _RESERVED = 1 << 5, 1 << 6, 1 << 7
+_WIDE = 1
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,10 @@ class Header:
 
 
 def write_header(header: Header, version: int = PLAIN_VERSION) -> bytes:
-    """The header's bytes, at most 34."""
+    """The header's bytes, at most 34; a version that does not know the network is raised."""
     network = header.network
+    if isinstance(network, Pyramid) and network.neighbours == WIDE:
+        version = max(version, WIDE_VERSION)
     raster = network.channels | (_RASTER_16_BIT if header.bits == 16 else 0)
     family = _SIREN if isinstance(network, Siren) else _PYRAMID
     fields = (
@@ -139,7 +143,8 @@ def _write_network(network: Siren | Pyramid, header: Header) -> bytes:
         )
     levels = (*network.levels, 0)
     pairs = bytes(levels[i] << 4 | levels[i + 1] for i in range(0, len(network.levels), 2))
-    return bytes([network.width, network.context, len(network.levels) | whole]) + pairs
+    context = network.context | (_WIDE if network.neighbours == WIDE else 0)
+    return bytes([network.width, context, len(network.levels) | whole]) + pairs
 
 
 def read_header(data: bytes) -> Header:
@@ -173,7 +178,7 @@ def parse_header(fields: Fields) -> Header:
     compaction = fields.varint()
     seed = fields.varint()
     read_network = _read_siren if family == _SIREN else _read_pyramid
-    make_network, flags = read_network(fields, raster & 7)
+    make_network, flags = read_network(fields, raster & 7, version)
     fields.end_checksum(start=0)
     if raster >> 4 or flags & _RESERVED:
         raise FormatError("the header has unknown bits set; update inrcodec")
@@ -195,7 +200,7 @@ def parse_header(fields: Fields) -> Header:
         raise FormatError(f"the header is invalid: {error}") from error
 
 
-def _read_siren(fields: Fields, channels: int) -> tuple[Callable[[], Siren], int]:
+def _read_siren(fields: Fields, channels: int, version: int) -> tuple[Callable[[], Siren], int]:
     """The network, made once the checksum is known to be right, and the flags."""
     units = fields.varint()
     depth = fields.u8()
@@ -204,9 +209,11 @@ def _read_siren(fields: Fields, channels: int) -> tuple[Callable[[], Siren], int
     return lambda: Siren(channels, units, depth & 31, first, hidden), depth
 
 
-def _read_pyramid(fields: Fields, channels: int) -> tuple[Callable[[], Pyramid], int]:
+def _read_pyramid(fields: Fields, channels: int, version: int) -> tuple[Callable[[], Pyramid], int]:
     units, context, count = fields.u8(), fields.u8(), fields.u8()
     planes = min(count & 31, LIMIT_PLANES + 1)
     pairs = fields.take(-(-planes // 2))
     levels = tuple(pairs[i // 2] >> (0 if i % 2 else 4) & 15 for i in range(planes))
-    return lambda: Pyramid(channels, units, context, levels), count
+    neighbours = WIDE if context & _WIDE and version >= WIDE_VERSION else SMALL
+    context &= ~_WIDE if neighbours == WIDE else -1
+    return lambda: Pyramid(channels, units, context, levels, neighbours), count

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from inrcodec.entropy.model import PRECISION, exp2_weight
 from inrcodec.errors import FormatError
-from inrcodec.inr.architecture import CONTEXT_INPUTS
+from inrcodec.inr.architecture import NEIGHBOURS, OTHER_INPUTS
 from inrcodec.inr.latents import BORDER, Indices, Plane
 from inrcodec.kernels.elementwise import compiled
 
@@ -46,6 +46,8 @@ _TABLE = np.array([exp2_weight(i << 24) for i in range(257)], dtype=np.int64)
 _RATES = np.array([_OCTAVE[i % 8] >> (i // 8) for i in range(SCALES)], dtype=np.int64)
 
 _U64 = np.uint64
+
+_PLACES = np.array(NEIGHBOURS, np.int64)
 
 
 def fixed_point(matrices: Sequence[NDArray[np.float64]]) -> tuple[Fixed, ...]:
@@ -182,19 +184,15 @@ def _gather(
 
     The last two inputs, the constants of the plane, stay as they are.
     """
-    r = y + BORDER
-    for j in range(3):
-        inputs[j] = plane[r - 2, x + 1 + j]
-    for j in range(5):
-        inputs[3 + j] = plane[r - 1, x + j]
-    inputs[8] = plane[r, x]
-    inputs[9] = plane[r, x + 1]
-    inputs[10] = near[near_rows[y, 0], near_cols[x, 0]]
-    inputs[11] = near[near_rows[y, 0], near_cols[x, 1]]
-    inputs[12] = near[near_rows[y, 1], near_cols[x, 0]]
-    inputs[13] = far[far_rows[y, 0], far_cols[x, 0]]
+    n = len(inputs) - OTHER_INPUTS
+    for j in range(n):
+        inputs[j] = plane[y + BORDER + _PLACES[j, 0], x + BORDER + _PLACES[j, 1]]
+    inputs[n] = near[near_rows[y, 0], near_cols[x, 0]]
+    inputs[n + 1] = near[near_rows[y, 0], near_cols[x, 1]]
+    inputs[n + 2] = near[near_rows[y, 1], near_cols[x, 0]]
+    inputs[n + 3] = far[far_rows[y, 0], far_cols[x, 0]]
     busy = False
-    for value in inputs[:14]:
+    for value in inputs[: n + 4]:
         busy |= value != 0
     return busy
 
@@ -277,8 +275,8 @@ def _encode_plane(
     size: int,
 ) -> int:
     """Append a plane to the buffer; returns its new size."""
-    inputs, out = np.zeros(CONTEXT_INPUTS), np.zeros(2)
-    inputs[14], inputs[15] = level, later
+    inputs, out = np.zeros(len(network[0])), np.zeros(2)
+    inputs[-2], inputs[-1] = level, later
     h1, h2 = np.zeros(len(network[1])), np.zeros(len(network[3]))
     empty = _predict(inputs, network, h1, h2, out)
     low, width = state[0], state[1]
@@ -332,8 +330,8 @@ def _decode_plane(
 
     Of the bytes only the first `known` are; then also returns how many latents these determine.
     """
-    inputs, out = np.zeros(CONTEXT_INPUTS), np.zeros(2)
-    inputs[14], inputs[15] = level, later
+    inputs, out = np.zeros(len(network[0])), np.zeros(2)
+    inputs[-2], inputs[-1] = level, later
     h1, h2 = np.zeros(len(network[1])), np.zeros(len(network[3]))
     empty = _predict(inputs, network, h1, h2, out)
     offset, width = state[0], state[1]

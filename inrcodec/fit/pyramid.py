@@ -19,7 +19,7 @@ from torch import Tensor
 
 from inrcodec.container.header import Header
 from inrcodec.image import Raster, to_unit
-from inrcodec.inr.architecture import CONTEXT_INPUTS, Pyramid
+from inrcodec.inr.architecture import OTHER_INPUTS, Pyramid
 from inrcodec.inr.family import grow_pyramid
 from inrcodec.inr.latents import BORDER, Parents, interpolation, lay_out
 from inrcodec.kernels import context, pyramid
@@ -102,7 +102,7 @@ class PyramidProblem:
     def _make_thread(self) -> _Thread:
         a = self.architecture
         units = max(a.width, len(self.planes) + 4)
-        hidden = max(a.context, CONTEXT_INPUTS)
+        hidden = max(a.context, a.neighbours + OTHER_INPUTS)
         return _Thread(
             np.zeros_like(self.y),
             np.zeros_like(self._u),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from inrcodec.fit.curvature import factorize
 from inrcodec.fit.pyramid import PyramidProblem
+from inrcodec.inr.architecture import NEIGHBOURS
 from inrcodec.inr.latents import BORDER, Parents
 from inrcodec.kernels.context import SCALE_LEAST, SCALE_MOST
 
@@ -101,12 +102,11 @@ def _context_rows(
 def _context_inputs(
     problem: PyramidProblem, k: int, rows: NDArray[np.int64], cols: NDArray[np.int64]
 ) -> Matrix:
-    """What the context network sees at some latents of plane k (N, 16), as `context_rate` does."""
+    """What the context network sees at N latents of plane k (N, inputs), as in `context_rate`."""
     plane = problem.planes[k]
     view = plane.view(problem.q)
-    inputs = [view[rows + BORDER - 2, cols + 1 + j] for j in range(3)]
-    inputs += [view[rows + BORDER - 1, cols + j] for j in range(5)]
-    inputs += [view[rows + BORDER, cols + j] for j in range(2)]
+    places = NEIGHBOURS[: problem.architecture.neighbours]
+    inputs = [view[rows + BORDER + dy, cols + BORDER + dx] for dy, dx in places]
 
     def parent(parents: Parents, row: int, col: int) -> Matrix:
         if parents.plane is None:

@@ -17,6 +17,7 @@ from torch.nn.functional import linear, pad
 
 from inrcodec.container.header import Header
 from inrcodec.fit.pyramid import Array, PyramidProblem
+from inrcodec.inr.architecture import NEIGHBOURS
 from inrcodec.inr.latents import BORDER, Parents
 from inrcodec.kernels.context import FLOOR, SCALE_LEAST, SCALE_MOST
 
@@ -99,13 +100,14 @@ class DeviceProblem(PyramidProblem):
         return _laplace_bits(torch.cat([plane.flatten() for plane in planes]), centre, scale)
 
     def _context_inputs(self, k: int, planes: Sequence[Tensor]) -> Tensor:
-        """(16, N) for plane k; see `kernels.context`."""
+        """(inputs, N) for plane k; see `kernels.context`."""
         plane, values = self.planes[k], planes[k]
         height, width = plane.shape
         padded = pad(values, (BORDER, BORDER, BORDER, 0))
-        inputs = [padded[:height, j : j + width] for j in range(1, 4)]
-        inputs += [padded[1 : height + 1, j : j + width] for j in range(5)]
-        inputs += [padded[2 : height + 2, j : j + width] for j in range(2)]
+        inputs = []
+        for dy, dx in NEIGHBOURS[: self.architecture.neighbours]:
+            top, left = BORDER + dy, BORDER + dx
+            inputs.append(padded[top : top + height, left : left + width])
         for parents, places, count in (
             (plane.near, self._near[k], 3),
             (plane.far, self._far_places[k], 1),

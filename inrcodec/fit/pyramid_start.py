@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from inrcodec.fit.pyramid import Array, PyramidProblem, contract, expand
 from inrcodec.fit.pyramid_optimizer import NETWORK_RATE, Optimizer, learning_rate
-from inrcodec.inr.architecture import CONTEXT_INPUTS, Pyramid
+from inrcodec.inr.architecture import NEIGHBOURS, OTHER_INPUTS, Pyramid
 
 LEAST_SIDE = 64
 """Of a picture that is trained at half its size first."""
@@ -98,7 +98,7 @@ def _start_networks(
     matrices: list[NDArray[np.float64]] = [np.zeros(shape) for shape in a.blocks]
     matrices[0][:, :-1] = rng.normal(size=(a.width, len(a.levels))) * spreads
     matrices[0][:, -1] = rng.uniform(-1, 1, a.width)
-    matrices[2:] = _start_context(a.context, rng)
+    matrices[2:] = _start_context(a.context, a.neighbours, rng)
     matrices[1] = _linear_layer(problem, matrices[0], rng)
     for k, matrix in enumerate(matrices):
         _set_layer(problem, k, matrix)
@@ -129,18 +129,19 @@ def _set_layer(problem: PyramidProblem, k: int, matrix: NDArray[np.float64]) -> 
     problem.alphas[k] = alpha * ((unit @ theta) / (unit @ unit).clamp(min=1e-12))
 
 
-def _start_context(units: int, rng: np.random.Generator) -> list[NDArray[np.float64]]:
+def _start_context(units: int, count: int, rng: np.random.Generator) -> list[NDArray[np.float64]]:
     """A context network to begin with: centre 0, a scale that grows with the neighbours' sizes.
 
     The rest of the units is random; level and number of the plane count nothing yet.
     """
-    first = np.zeros((units, CONTEXT_INPUTS + 1))
-    first[:, :14] = rng.uniform(-0.15, 0.15, (units, 14))
+    first = np.zeros((units, count + OTHER_INPUTS + 1))
+    first[:, : count + 4] = rng.uniform(-0.15, 0.15, (units, count + 4))
     second = np.zeros((units, units + 1))
     second[:, :-1] = rng.normal(size=(units, units)) * 0.5 / math.sqrt(units)
     last = np.zeros((2, units + 1))
     # Left, above, and the values of the two planes before; as two rectified halves each.
-    neighbours = ((9, 1.0), (5, 1.0), (10, 0.5), (13, 0.3))[: units // 2]
+    left, above = NEIGHBOURS.index((0, -1)), NEIGHBOURS.index((-1, 0))
+    neighbours = ((left, 1.0), (above, 1.0), (count, 0.5), (count + 3, 0.3))[: units // 2]
     for unit, (place, weight) in enumerate(neighbours):
         first[2 * unit : 2 * unit + 2] = 0
         first[2 * unit, place], first[2 * unit + 1, place] = weight, -weight

@@ -95,9 +95,19 @@ LIMIT_PLANES = 16
 LIMIT_UNITS = 128
 """Most units of each layer of a pyramid's networks."""
 
-CONTEXT_INPUTS = 16
-"""Inputs of the context network: 10 neighbours in the plane, 4 values of planes before it,
-its level and how many planes of that level follow."""
+NEIGHBOURS = (
+    *((-2, -1), (-2, 0), (-2, 1), (-1, -2), (-1, -1), (-1, 0), (-1, 1), (-1, 2), (0, -2), (0, -1)),
+    *((-3, -1), (-3, 0), (-3, 1), (-2, -2), (-2, 2), (-1, -3), (-1, 3), (0, -3)),
+)
+"""Places (row, column), from a latent's own, of its neighbours that are coded before it: those of a
+small context and, after these, what a wide one has in addition."""
+
+SMALL, WIDE = 10, 18
+"""How many of them a context network sees."""
+
+OTHER_INPUTS = 6
+"""What it sees besides: 4 values of planes before, the plane's level and how many planes of that
+level follow."""
 
 CONTEXT_SCALE = 0.25
 """What one unit of a coefficient moves the context network's weights by: exact in binary."""
@@ -113,6 +123,7 @@ class Pyramid:
         context: units of either hidden layer of the context network, likewise.
         levels: level of each plane in coding order, at most 16; never ascending. A plane of level ℓ
             has 1/2^ℓ of the picture's resolution.
+        neighbours: latents of its own plane that the context network sees, 10 or 18.
 
     Raises:
         ValueError: an attribute is outside its range.
@@ -128,11 +139,14 @@ class Pyramid:
     width: int
     context: int
     levels: tuple[int, ...]
+    neighbours: int = SMALL
 
     def __post_init__(self) -> None:
         """Refuse what the attributes do not allow."""
         if not 1 <= self.channels <= 4:
             raise ValueError(f"{self.channels} channels; there may be 1 to 4")
+        if self.neighbours not in (SMALL, WIDE):
+            raise ValueError(f"{self.neighbours} neighbours; there may be {SMALL} or {WIDE}")
         for units in (self.width, self.context):
             if not 4 <= units <= LIMIT_UNITS or units % 4:
                 raise ValueError(f"{units} units; there may be a multiple of 4 from 4 to 128")
@@ -149,7 +163,7 @@ class Pyramid:
         return (
             (self.width, len(self.levels) + 1),
             (self.channels, self.width + 1),
-            (self.context, CONTEXT_INPUTS + 1),
+            (self.context, self.neighbours + OTHER_INPUTS + 1),
             (self.context, self.context + 1),
             (2, self.context + 1),
         )

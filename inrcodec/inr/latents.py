@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inrcodec.inr.architecture import Pyramid
 
-BORDER = 2
+BORDER = 3
 """Zeros above, to the left and to the right of a plane: the neighbours of its first latents."""
 
 Indices = NDArray[np.int64]
@@ -79,12 +79,12 @@ def lay_out(pyramid: Pyramid, width: int, height: int) -> list[Plane]:
 
     >>> planes = lay_out(Pyramid(3, 16, 8, levels=(1, 0)), width=4, height=3)
     >>> [(plane.shape, plane.start, plane.stop) for plane in planes]
-    [((2, 2), 0, 24), ((3, 4), 24, 64)]
+    [((2, 2), 0, 40), ((3, 4), 40, 100)]
     >>> planes[1].near.cols
-    array([[2, 2],
-           [2, 3],
-           [3, 2],
-           [3, 3]])
+    array([[3, 3],
+           [3, 4],
+           [4, 3],
+           [4, 4]])
     """
     planes: list[Plane] = []
     for index, (level, shape) in enumerate(

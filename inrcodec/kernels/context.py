@@ -1,10 +1,10 @@
 """The rate of latent planes under their context network, and its gradients, fused (Numba).
 
-A latent's inputs are 10 causal neighbours in its plane, 4 values of the two planes coded before it,
-the level of its plane and how many of that level follow; two layers of rectified units give centre
-and log₂ scale of a Laplace distribution (COOL-CHIC, Ladune et al. 2023; C3, Kim et al. 2024). The
-file is coded by `entropy.context`, in integers; this is the same in float32, for latents that need
-not be integers.
+A latent's inputs are 10 or 18 causal neighbours in its plane, 4 values of the two planes coded
+before it, the level of its plane and how many of that level follow; two layers of rectified units
+give centre and log₂ scale of a Laplace distribution (COOL-CHIC, Ladune et al. 2023; C3, Kim et al.
+2024). The file is coded by `entropy.context`, in integers; this is the same in float32, for latents
+that need not be integers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.inr.architecture import CONTEXT_INPUTS
+from inrcodec.inr.architecture import NEIGHBOURS, OTHER_INPUTS
 from inrcodec.inr.latents import BORDER
 from inrcodec.kernels.blocks import (
     BLOCK,
@@ -35,6 +35,8 @@ _ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
 _LOG2E, _LN2 = np.float32(1.4426950408889634), np.float32(0.6931471805599453)
 FLOOR = np.float32(2e-7)
 """Added to a probability; the coder's own floor is a third of it."""
+
+PLACES = np.array(NEIGHBOURS, np.int64)
 
 SCRATCH = 8
 """Buffers of a block that `context_rate` needs."""
@@ -75,33 +77,28 @@ def context_rate(
     x, h1, g1, dx, out, g_out, h2, g2 = scratch
     n1, n2 = w1.shape[0] * BLOCK, w2.shape[0] * BLOCK
     w = plane.shape[1] - 2 * BORDER
+    neighbours = w1.shape[1] - OTHER_INPUTS
     total: Any = 0.0
     for y in range(first, last):
         r = y + BORDER
         row0, row1, row2 = near_rows[y, 0], near_rows[y, 1], far_rows[y]
         for x0 in range(0, w, BLOCK):
             n = min(BLOCK, w - x0)
-            for j in range(3):
-                above2 = plane[r - 2, x0 + 1 + j : x0 + 1 + j + n]
+            for j in range(neighbours):
+                start = x0 + BORDER + PLACES[j, 1]
+                beside = plane[r + PLACES[j, 0], start : start + n]
                 for p in range(n):
-                    x[_U(j * BLOCK + p)] = above2[p]
-            for j in range(5):
-                above1 = plane[r - 1, x0 + j : x0 + j + n]
-                for p in range(n):
-                    x[_U((3 + j) * BLOCK + p)] = above1[p]
-            for j in range(2):
-                left = plane[r, x0 + j : x0 + j + n]
-                for p in range(n):
-                    x[_U((8 + j) * BLOCK + p)] = left[p]
+                    x[_U(j * BLOCK + p)] = beside[p]
+            o = neighbours * BLOCK
             values0, values1, values2 = near[row0], near[row1], far[row2]
             for p in range(n):
                 q = _U(near_cols[x0 + p, 0])
-                x[_U(10 * BLOCK + p)] = values0[q]
-                x[_U(11 * BLOCK + p)] = values0[_U(near_cols[x0 + p, 1])]
-                x[_U(12 * BLOCK + p)] = values1[q]
-                x[_U(13 * BLOCK + p)] = values2[_U(far_cols[x0 + p])]
-                x[_U(14 * BLOCK + p)] = level
-                x[_U(15 * BLOCK + p)] = later
+                x[_U(o + p)] = values0[q]
+                x[_U(o + BLOCK + p)] = values0[_U(near_cols[x0 + p, 1])]
+                x[_U(o + 2 * BLOCK + p)] = values1[q]
+                x[_U(o + 3 * BLOCK + p)] = values2[_U(far_cols[x0 + p])]
+                x[_U(o + 4 * BLOCK + p)] = level
+                x[_U(o + 5 * BLOCK + p)] = later
             affine(w1, b1, x, h1)
             rectify(h1, n1)
             affine(w2, b2, h1, h2)
@@ -143,26 +140,16 @@ def context_rate(
             rectify_back(g1, h1, n1)
             affine_gradient(g1, x, d_w1, d_b1)
             affine_back(w1, g1, dx)
-            for j in range(3):
-                above2 = d_plane[r - 2, x0 + 1 + j : x0 + 1 + j + n]
+            for j in range(neighbours):
+                start = x0 + BORDER + PLACES[j, 1]
+                beside = d_plane[r + PLACES[j, 0], start : start + n]
                 for p in range(n):
-                    above2[p] += dx[_U(j * BLOCK + p)]
-            for j in range(5):
-                above1 = d_plane[r - 1, x0 + j : x0 + j + n]
-                for p in range(n):
-                    above1[p] += dx[_U((3 + j) * BLOCK + p)]
-            for j in range(2):
-                left = d_plane[r, x0 + j : x0 + j + n]
-                for p in range(n):
-                    left[p] += dx[_U((8 + j) * BLOCK + p)]
+                    beside[p] += dx[_U(j * BLOCK + p)]
             values0, values1, values2 = d_near[row0], d_near[row1], d_far[row2]
             for p in range(n):
                 q = _U(near_cols[x0 + p, 0])
-                values0[q] += dx[_U(10 * BLOCK + p)]
-                values0[_U(near_cols[x0 + p, 1])] += dx[_U(11 * BLOCK + p)]
-                values1[q] += dx[_U(12 * BLOCK + p)]
-                values2[_U(far_cols[x0 + p])] += dx[_U(13 * BLOCK + p)]
+                values0[q] += dx[_U(o + p)]
+                values0[_U(near_cols[x0 + p, 1])] += dx[_U(o + BLOCK + p)]
+                values1[q] += dx[_U(o + 2 * BLOCK + p)]
+                values2[_U(far_cols[x0 + p])] += dx[_U(o + 3 * BLOCK + p)]
     return total
-
-
-assert CONTEXT_INPUTS == 16

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from inrcodec.entropy.context import latent_bits
-from inrcodec.inr.architecture import CONTEXT_INPUTS
+from inrcodec.inr.architecture import OTHER_INPUTS
 from inrcodec.inr.latents import BORDER
+from inrcodec.kernels.context import PLACES
 from inrcodec.kernels.elementwise import compiled, sine_and_cosine
 
 REACH = 4
@@ -24,8 +25,8 @@ _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
 
 @compiled
 def _scratch(tables: Any, network: Any) -> Any:
-    inputs = np.zeros(CONTEXT_INPUTS)
-    inputs[14], inputs[15] = tables[7], tables[8]
+    inputs = np.zeros(len(network[0]))
+    inputs[-2], inputs[-1] = tables[7], tables[8]
     return inputs, np.zeros(len(network[1])), np.zeros(len(network[3])), np.zeros(2)
 
 
@@ -148,12 +149,15 @@ def _bits_change(
     r, c = y + BORDER, x + BORDER
     h, w = bits[0].shape
     n, more = 0, 0.0
-    for i in range(y, min(y + 3, h)):
-        for j in range(x if i == y else max(x - 2, 0), min(x + 3, w)):
+    more += _recount(planes[0], network, most[0], bits[0], 0, y, x, scratch[0], touched, n)
+    if more > most_own:
+        return 0, more
+    n += 1
+    for m in range(len(network[0]) - OTHER_INPUTS):
+        i, j = y - PLACES[m, 0], x - PLACES[m, 1]
+        if i < h and 0 <= j < w:
             more += _recount(planes[0], network, most[0], bits[0], 0, i, j, scratch[0], touched, n)
             n += 1
-            if n == 1 and more > most_own:
-                return 0, more
     if followers > 0 and most[1] > 0:
         rows, cols = planes[1][2], planes[1][3]
         h, w = bits[1].shape
@@ -214,7 +218,7 @@ def descend_rows(
     """
     plane = planes[0][0]
     octaves, far_octaves = planes[0][7] - planes[1][7], planes[0][7] - planes[2][7]
-    touched = np.zeros((13 + (3 << octaves) ** 2 + (1 << far_octaves) ** 2, 4))
+    touched = np.zeros((len(network[0]) + (3 << octaves) ** 2 + (1 << far_octaves) ** 2, 4))
     scratch = (
         _scratch(planes[0], network),
         _scratch(planes[1], network),

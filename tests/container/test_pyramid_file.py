@@ -29,10 +29,11 @@ SPEC = {}
 exec("\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)), SPEC)
 
 
-def contents(levels=(2, 1, 1, 0), width=13, height=9, channels=3, seed=0, spread=2.0, **options):
+def contents(levels=(2, 1, 1, 0), width=13, height=9, channels=3, seed=0, spread=2.0,
+             neighbours=10, **options):  # fmt: skip
     """Random networks and latents."""
     rng = np.random.default_rng(seed)
-    header = Header(Pyramid(channels, 8, 4, levels), width, height, **options)
+    header = Header(Pyramid(channels, 8, 4, levels, neighbours), width, height, **options)
     layers = []
     for k in header.coefficients:
         q = np.rint(rng.laplace(0, 9, k)).astype(np.int32)
@@ -245,6 +246,7 @@ def test_what_cannot_be_written():
         {"levels": (16, 0)},
         {"levels": tuple([0] * 17)},
         {"channels": 5},
+        {"neighbours": 12},
     ],
 )
 def test_impossible_pyramids(wrong):
@@ -255,9 +257,12 @@ def test_impossible_pyramids(wrong):
 
 @pytest.mark.parametrize("levels", [(0,), (3, 2, 2), (6, 5, 4, 3, 2, 2, 1, 0), (15,) * 16])
 def test_headers_come_back(levels):
-    header = Header(Pyramid(2, 20, 128, levels), 700, 65535, bits=16, seed=2**32 - 1)
-    data = write_header(header)
-    assert read_header(data) == header and len(data) <= 34
+    for neighbours, version in ((10, 2), (18, 4)):
+        network = Pyramid(2, 20, 128, levels, neighbours)
+        header = Header(network, 700, 65535, bits=16, seed=2**32 - 1)
+        data = write_header(header)
+        assert read_header(data) == header and len(data) <= 34
+        assert data[4] == version
 
 
 @settings(max_examples=60, deadline=None)
@@ -269,8 +274,13 @@ def test_the_documents_frequencies(centre, scale, most):
     assert table == np.diff(below).tolist()
 
 
-def test_a_file_by_the_document_alone():
-    header, layers, latents = contents(width=11, height=7)
+SEEN = ("..www..", ".wsssw.", "wsssssw", "wss....")
+"""Neighbours of a latent, whose own place is in the middle of the last row: s small, w wide."""
+
+
+@pytest.mark.parametrize("neighbours", [10, 18])
+def test_a_file_by_the_document_alone(neighbours):
+    header, layers, latents = contents(width=11, height=7, neighbours=neighbours)
     data = write(header, layers, latents=latents)
     part = read(data).parts[2]
     payload = data[part.offset : part.offset + part.size - 4][2 if part.size < 130 else 3 :]
@@ -283,11 +293,16 @@ def test_a_file_by_the_document_alone():
     ]
     levels, decoded = header.network.levels, []
     for k, (height, width) in enumerate(header.network.planes(11, 7)):
-        plane = np.zeros((height + 2, width + 4), int)
+        plane = np.zeros((height + 3, width + 6), int)
         for i in range(height):
             for j in range(width):
-                x = [plane[i, j + n] for n in range(1, 4)] + [plane[i + 1, j + n] for n in range(5)]
-                x += [plane[i + 2, j], plane[i + 2, j + 1], 0, 0, 0, 0]
+                around = plane[i : i + 4, j : j + 7]
+                x = [around[r, c] for r in range(4) for c in range(7) if SEEN[r][c] == "s"]
+                if neighbours == 18:
+                    x += [around[r, c] for r in range(4) for c in range(7) if SEEN[r][c] == "w"]
+                n = len(x)
+                assert n == neighbours
+                x += [0, 0, 0, 0]
                 x += [levels[k], levels[k + 1 :].count(levels[k])]
                 for before in (1, 2):
                     if k < before:
@@ -296,16 +311,16 @@ def test_a_file_by_the_document_alone():
                     r0, r1 = SPEC["nearest"](i, d, other.shape[0])
                     c0, c1 = SPEC["nearest"](j, d, other.shape[1])
                     if before == 1:
-                        x[10:13] = other[r0, c0], other[r0, c1], other[r1, c0]
+                        x[n : n + 3] = other[r0, c0], other[r0, c1], other[r1, c0]
                     else:
-                        x[13] = other[r0, c0]
+                        x[n + 3] = other[r0, c0]
                 if largest[k]:
                     centre, scale = SPEC["context"](
                         [int(v) for v in x], [b.tolist() for b in blocks]
                     )
                     table = SPEC["latent_frequencies"](centre, scale, largest[k])
-                    plane[i + 2, j + 2] = coder.decode(table) - largest[k]
-        decoded.append(plane[2:, 2:-2])
+                    plane[i + 3, j + 3] = coder.decode(table) - largest[k]
+        decoded.append(plane[3:, 3:-3])
     assert all(map(np.array_equal, decoded, latents))
 
 

@@ -14,6 +14,14 @@ from inrcodec.inr.latents import BORDER
 from inrcodec.kernels import blocks, pyramid
 from inrcodec.kernels.elementwise import compiled
 
+SEEN = (
+    "..www..",
+    ".wsssw.",
+    "wsssssw",
+    "wss....",
+)
+"""Neighbours of a latent, whose own place is in the middle of the last row: s small, w wide."""
+
 SHAPES = [
     (3, 8, 12, (2, 1, 1, 0), 37, 21),
     (1, 4, 4, (0,), 9, 5),
@@ -22,13 +30,13 @@ SHAPES = [
 ]
 
 
-def problem(channels, units, context, levels, width, height, threads=1):
+def problem(channels, units, context, levels, width, height, threads=1, neighbours=10):
     rng = np.random.default_rng(0)
     samples = rng.integers(0, 256, (height, width, channels)).astype(np.uint8)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        header = Header(Pyramid(channels, units, context, levels), width, height)
+        header = Header(Pyramid(channels, units, context, levels, neighbours), width, height)
         raster = Raster(samples, has_alpha=channels in (2, 4))
         made = PyramidProblem(samples_of(raster), header)
     finally:
@@ -53,9 +61,14 @@ def reference(made, q, weight):
     for plane, values in zip(made.planes, planes, strict=True):
         height, width = plane.shape
         rows, cols = torch.arange(height)[:, None], torch.arange(width)[None]
-        inputs = [values[rows, cols + j] for j in range(1, 4)]
-        inputs += [values[rows + 1, cols + j] for j in range(5)]
-        inputs += [values[rows + 2, cols + j] for j in range(2)]
+        kinds = "s" if made.architecture.neighbours == 10 else "sw"
+        inputs = [
+            values[rows + i, cols + j]
+            for kind in kinds
+            for i in range(4)
+            for j in range(7)
+            if SEEN[i][j] == kind
+        ]
         for parents, places in ((plane.near, ((0, 0), (0, 1), (1, 0))), (plane.far, ((0, 0),))):
             for i, j in places:
                 if parents.plane is None:
@@ -81,10 +94,10 @@ def reference(made, q, weight):
     return error, bits, error + weight * bits / made.pixels
 
 
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("threads, neighbours", [(1, 10), (1, 18), (3, 10)])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_loss_and_gradients_are_autograds(shape, threads):
-    made, weight = problem(*shape, threads=threads), 0.02
+def test_loss_and_gradients_are_autograds(shape, threads, neighbours):
+    made, weight = problem(*shape, threads=threads, neighbours=neighbours), 0.02
     error, bits = made.loss(weight, 0.5, seed=3, differentiate=True)
     q = [
         torch.from_numpy(plane.inner(made.q).astype(np.float64)).requires_grad_()
