@@ -136,7 +136,7 @@ def network_shape(size: int, steps: int) -> tuple[int, int, int]:
     """
     short, long = steps < SHORT_TRAINING, steps >= LONG_TRAINING
     width = min(24 if short else 96 if long else 64, 8 * round(18 * (size / 1000) ** 0.6 / 8))
-    context = min(16 if short else 24, 4 * round(3 * math.cbrt(size / 4000)))
+    context = min(16 if short else 24 if long else 20, 4 * round(3 * math.cbrt(size / 4000)))
     wide = size >= WIDE_BYTES and not short
     return max(8, width), max(8, context), WIDE if wide else SMALL
 
