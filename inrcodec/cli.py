@@ -313,11 +313,12 @@ def progressive(source: str, target: str, reference: str | None, device: str, fo
     """
     path = _output(source, target, ".gif", force)
 
+    from inrcodec import container
     from inrcodec.image import open_image, to_pillow
     from inrcodec.progressive import save_stages, stages
 
     original = None if reference is None else to_pillow(open_image(reference))
-    found = stages(Path(source).read_bytes(), reference=original, device=device)
+    found = stages(container.bytes_of(source), reference=original, device=device)
     save_stages(found, path)
     click.echo(f"{path}: {len(found)} pictures, from {found[0].size} bytes to {found[-1].size}")
 
@@ -406,7 +407,7 @@ def _as_text(source: str, facts: dict[str, Any]) -> str:
     else:
         shape = (
             f"pyramid of {len(network['levels'])} planes, {network['width']} sine units, "
-            f"2 x {network['context']} context units"
+            f"2 x {network['context']} context units that see {network['neighbours']} neighbours"
         )
     planes = [
         "  plane  level      size    largest     zeros",
@@ -440,7 +441,9 @@ def _as_text(source: str, facts: dict[str, Any]) -> str:
 
 def _prefix(source: str, fraction: float | None, max_bytes: int | None) -> bytes:
     """The start of a file: a share of its bytes, or at most so many."""
-    data = Path(source).read_bytes()
+    from inrcodec import container
+
+    data = container.bytes_of(source)
     return data[: max_bytes if fraction is None else round(fraction * len(data))]
 
 

@@ -62,7 +62,17 @@ def decode(
     >>> inrcodec.decode(data, scale=2).size
     (10, 10)
     """
-    file = container.open(source)
+    return picture_of(container.open(source), size, scale, device, region)
+
+
+def picture_of(
+    file: PrcFile,
+    size: tuple[int, int] | None = None,
+    scale: float | None = None,
+    device: str = "auto",
+    region: tuple[float, float, float, float] | None = None,
+) -> Image.Image:
+    """The picture of a file that has been read; see `decode`."""
     picture = _picture(file, _window(file.header, region, size, scale), choose_device(device))
     if not file.complete:
         picture.info["partial"] = missing(file)

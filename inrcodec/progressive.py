@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from inrcodec import container
 from inrcodec.container.fields import CutShort
-from inrcodec.decoder import decode
+from inrcodec.decoder import decode, picture_of
 from inrcodec.errors import ImageError
 from inrcodec.files import write_atomically
 from inrcodec.image import from_pillow
@@ -65,15 +65,14 @@ class ProgressiveDecoder:
             ImageError, ValueError: as `decode`.
         """
         self._data += data
-        whole = bytes(self._data)
         try:
-            file = container.open(whole)
+            file = container.open(bytes(self._data))
         except CutShort:
             return None
         if file.bytes_read == self._shown:
             return None
         self._shown, self.complete = file.bytes_read, file.complete
-        return decode(whole, **self._options)  # type: ignore[arg-type]
+        return picture_of(file, **self._options)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +112,7 @@ def stages(
         ImageError: the reference has another size or other channels.
     """
     file = container.open(data)
-    last = decode(data, device=device)
+    last = picture_of(file, device=device)
     wanted = from_pillow(last if reference is None else reference)
     if wanted.samples.shape != from_pillow(last).samples.shape:
         raise ImageError(
