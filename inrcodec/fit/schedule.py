@@ -86,12 +86,12 @@ class Clock:
         self._report = report
         self._done = 0.0
         self._began = time.monotonic()
-        self._last = 0.0
+        self._last, self._phase = 0.0, ""
 
     def advance(
         self, work: float, phase: str, psnr: float | None = None, size: int | None = None
     ) -> None:
-        """Count `work` as done in `phase` and report, unless the last report is very young.
+        """Count `work` as done in `phase` and report, unless its last report is very young.
 
         The last known PSNR and size stand until there are new ones.
         """
@@ -99,9 +99,9 @@ class Clock:
         self._psnr = self._psnr if psnr is None else psnr
         self._size = self._size if size is None else size
         now = time.monotonic()
-        if self._report is None or now - self._last < 0.2:
+        if self._report is None or (phase == self._phase and now - self._last < 0.2):
             return
-        self._last = now
+        self._last, self._phase = now, phase
         share = min(1.0, self._done / self._work)
         elapsed = now - self._began
         self._report(Progress(phase, share, self._psnr, self._size, elapsed / share - elapsed))
