@@ -318,9 +318,10 @@ class PyramidFit:
 
         A pass of the descent at another λ, in as much of the picture as it takes, makes a file
         smaller or larger. Larger than the latents were trained to be it can't be: then they train
-        on for a moment.
+        on for a moment, with a λ that changes the more the oftener it has to.
         """
         best: bytes | None = None
+        corrections = 0
         weight = self._descent_weight
         descent = self._descend(self._weight * weight)
         for _ in range(LIMIT_ROUNDS):
@@ -336,7 +337,8 @@ class PyramidFit:
                 weight = weight * change if off > 0 else max(LEAST_WEIGHT, weight / change)
                 descent.run(self._weight * weight, descent.bits + 8 * (AIM * size - len(data)))
             else:
-                self._correct(off)
+                corrections += 1
+                self._correct(corrections * off)
                 weight = self._descent_weight
                 descent = self._descend(self._weight * weight)
         if best is None:
