@@ -14,20 +14,6 @@ import numpy as np
 
 _FOLDER = Path(__file__).parent / "published"
 
-FITTED = (
-    "COIN",
-    "COIN++",
-    "Struempler basic 8 bit",
-    "Struempler meta-learned 7 bit",
-    "NIF",
-    "RECOMBINER",
-    "COOL-CHIC",
-    "COOL-CHICv2",
-    "C3",
-    "Cool-chic 5.0 (HOP)",
-)
-"""Those that, as inrcodec, fit a network to the one image; the others are standards or trained."""
-
 ONE_RATE = (
     "COIN",
     "COIN++",
@@ -37,6 +23,9 @@ ONE_RATE = (
     "RECOMBINER",
 )
 """Those whose network has one size for all images, and so the files; others have one setting."""
+
+FITTED = (*ONE_RATE, "COOL-CHIC", "COOL-CHICv2", "C3", "Cool-chic 5.0 (HOP)")
+"""Those that, as inrcodec, fit a network to the one image; the others are standards or trained."""
 
 IMAGES = 24
 """Images of the Kodak set."""
@@ -92,6 +81,11 @@ def kodak(images: Collection[str]) -> list[Anchor]:
         else:
             found.append(Anchor(codec, psnr, ms_ssim, source, note, IMAGES, everything))
     return found
+
+
+def image_by_image(published: Collection[Anchor]) -> Anchor | None:
+    """The one whose images were published, if there is one."""
+    return next((anchor for anchor in published if anchor.each), None)
 
 
 def _points(rates: list[float], values: list[float]) -> tuple[tuple[float, float], ...]:

@@ -212,7 +212,7 @@ def published_deltas(each: Curves, published: Sequence[anchors.Anchor]) -> dict[
     others are reached by means that were both taken over files of one setting, not of one rate as
     ours are.
     """
-    via = next((anchor for anchor in published if anchor.each), None)
+    via = anchors.image_by_image(published)
     if via is None or each.own is None:
         return {}
     own = {image: curve_of(each.rows(each.own, image), each.own, "psnr") for image in each.images}

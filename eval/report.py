@@ -393,14 +393,15 @@ def _published(page: tables.Page, each: Curves) -> None:
                   "our BD-rate against it; mean curves.")  # fmt: skip
         rates = [(each.label(s), f"at {s}", "+.2f") for s in ours["setting"]]
         columns = [("published", "codec", ""), *rates, ("BD-rate, %", "rate", ">")]
-        if single:
+        via = anchors.image_by_image(published) if single else None
+        if via:
             columns.append(("image by image, %", "images", ">"))
         page.table(columns, rows, notes)
-        if single:
+        if via:
             page.text("Mean curves flatter us where the published means are over files of one "
                       "setting: ours are over files of one rate, so that easy images get more of "
                       "the bytes, and gain more decibels by them. The last column is free "
-                      f"of that: for {_single(published)} the mean of the images' BD-rates; for "
+                      f"of that: for {via.codec} the mean of the images' BD-rates; for "
                       "the others that, divided by their own BD-rate to it, both of one setting. "
                       "Where there is none, files are of one rate too.")  # fmt: skip
     with page.fold("Sources of the published curves"):
@@ -409,10 +410,6 @@ def _published(page: tables.Page, each: Curves) -> None:
              ("source", "source", "")],
             [vars(anchor) for anchor in published],
         )  # fmt: skip
-
-
-def _single(published: Sequence[anchors.Anchor]) -> str:
-    return next(anchor.codec for anchor in published if anchor.each)
 
 
 def _mean_table(page: tables.Page, each: Curves) -> None:

@@ -214,6 +214,6 @@ def _read_pyramid(fields: Fields, channels: int, version: int) -> tuple[Callable
     planes = min(count & 31, LIMIT_PLANES + 1)
     pairs = fields.take(-(-planes // 2))
     levels = tuple(pairs[i // 2] >> (0 if i % 2 else 4) & 15 for i in range(planes))
-    neighbours = WIDE if context & _WIDE and version >= WIDE_VERSION else SMALL
-    context &= ~_WIDE if neighbours == WIDE else -1
-    return lambda: Pyramid(channels, units, context, levels, neighbours), count
+    wide = context & _WIDE if version >= WIDE_VERSION else 0
+    neighbours = WIDE if wide else SMALL
+    return lambda: Pyramid(channels, units, context - wide, levels, neighbours), count

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from inrcodec.entropy.model import PRECISION, exp2_weight
 from inrcodec.errors import FormatError
-from inrcodec.inr.architecture import NEIGHBOURS, OTHER_INPUTS
-from inrcodec.inr.latents import BORDER, Indices, Plane
+from inrcodec.inr.architecture import OTHER_INPUTS
+from inrcodec.inr.latents import BORDER, PLACES, Indices, Plane
 from inrcodec.kernels.elementwise import compiled
 
 WEIGHT_BITS = 12
@@ -46,8 +46,6 @@ _TABLE = np.array([exp2_weight(i << 24) for i in range(257)], dtype=np.int64)
 _RATES = np.array([_OCTAVE[i % 8] >> (i // 8) for i in range(SCALES)], dtype=np.int64)
 
 _U64 = np.uint64
-
-_PLACES = np.array(NEIGHBOURS, np.int64)
 
 
 def fixed_point(matrices: Sequence[NDArray[np.float64]]) -> tuple[Fixed, ...]:
@@ -186,7 +184,7 @@ def _gather(
     """
     n = len(inputs) - OTHER_INPUTS
     for j in range(n):
-        inputs[j] = plane[y + BORDER + _PLACES[j, 0], x + BORDER + _PLACES[j, 1]]
+        inputs[j] = plane[y + BORDER + PLACES[j, 0], x + BORDER + PLACES[j, 1]]
     inputs[n] = near[near_rows[y, 0], near_cols[x, 0]]
     inputs[n + 1] = near[near_rows[y, 0], near_cols[x, 1]]
     inputs[n + 2] = near[near_rows[y, 1], near_cols[x, 0]]

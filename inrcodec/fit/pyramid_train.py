@@ -221,7 +221,8 @@ class PyramidFit:
         self.clock.advance(1, phase, self.problem.psnr(error), size)
 
     def _compare(self, error: float, bits: float) -> None:
-        """See now and then what hard rounding is worth more, or less, than soft rounding."""
+        """See now and then what hard rounding is worth more, or less, than soft rounding, and cool
+        the training where its error is too much larger."""
         if self._count % max(8, self._steps // 60) == 0:
             hard_error, hard_bits = self.problem.loss(self._weight, 0)
             self._hard = (hard_error / error, hard_bits / bits)

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.inr.architecture import Pyramid
+from inrcodec.inr.architecture import NEIGHBOURS, Pyramid
 
 BORDER = 3
 """Zeros above, to the left and to the right of a plane: the neighbours of its first latents."""
+
+PLACES = np.array(NEIGHBOURS, np.int64)
+"""`NEIGHBOURS`, as kernels take them."""
 
 Indices = NDArray[np.int64]
 Taps = NDArray[np.float32]

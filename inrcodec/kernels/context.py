@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.inr.architecture import NEIGHBOURS, OTHER_INPUTS
-from inrcodec.inr.latents import BORDER
+from inrcodec.inr.architecture import OTHER_INPUTS
+from inrcodec.inr.latents import BORDER, PLACES
 from inrcodec.kernels.blocks import (
     BLOCK,
     affine,
@@ -35,8 +35,6 @@ _ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
 _LOG2E, _LN2 = np.float32(1.4426950408889634), np.float32(0.6931471805599453)
 FLOOR = np.float32(2e-7)
 """Added to a probability; the coder's own floor is a third of it."""
-
-PLACES = np.array(NEIGHBOURS, np.int64)
 
 SCRATCH = 8
 """Buffers of a block that `context_rate` needs."""

@@ -12,8 +12,7 @@ import numpy as np
 
 from inrcodec.entropy.context import latent_bits
 from inrcodec.inr.architecture import OTHER_INPUTS
-from inrcodec.inr.latents import BORDER
-from inrcodec.kernels.context import PLACES
+from inrcodec.inr.latents import BORDER, PLACES
 from inrcodec.kernels.elementwise import compiled, sine_and_cosine
 
 REACH = 4
