@@ -238,13 +238,16 @@ def _pyramid(
     network, pranc = grow_pyramid(header, device)
     matrices = pranc.matrices(alphas)
     planes = [np.ascontiguousarray(plane, np.float32) for plane in latents]
+    picture = (header.width, header.height)
     if device == "cpu":
         arrays = [matrix.numpy() for matrix in matrices[: network.architecture.synthesis_blocks]]
-        return partial(paint_pyramid, network.architecture, arrays, planes)
+        return partial(paint_pyramid, network.architecture, arrays, planes, picture)
     tensors = [torch.from_numpy(plane).to(device) for plane in planes]
 
     def paint(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.float32]:
-        painted: NDArray[np.float32] = network.evaluate(matrices, tensors, xs, ys).cpu().numpy()
+        painted: NDArray[np.float32] = (
+            network.evaluate(matrices, tensors, picture, xs, ys).cpu().numpy()
+        )
         return painted
 
     return paint

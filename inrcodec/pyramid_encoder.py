@@ -34,6 +34,9 @@ LONG_TRAINING = 4000
 WIDE_BYTES = 3000
 """Budget from which on the context network sees the wider neighbourhood."""
 
+FILTER_BYTES = 3000
+"""Budget from which on a filter follows the sines."""
+
 DOUBLE = 2
 """The level that has two planes: a second one brought 3 % of the loss on kodim15 at half size."""
 
@@ -106,9 +109,10 @@ def _train(settings: PyramidSettings, goal: Goal, size: int) -> bytes | None:
 def _header(settings: PyramidSettings, size: int) -> Header:
     raster = settings.raster
     width, context, neighbours = network_shape(size, settings.steps)
+    filtered = size >= FILTER_BYTES and settings.steps >= SHORT_TRAINING
     levels = plane_levels(raster.width, raster.height)
     return Header(
-        network=Pyramid(raster.channels, width, context, levels, neighbours),
+        network=Pyramid(raster.channels, width, context, levels, neighbours, filtered),
         width=raster.width,
         height=raster.height,
         bits=raster.bits,

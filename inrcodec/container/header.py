@@ -15,12 +15,13 @@ from inrcodec.inr.architecture import LIMIT_PLANES, SMALL, WIDE, Pyramid, Siren
 from inrcodec.pranc import layout
 
 MAGIC = b"\x8fPRC"
-VERSION = 4
+VERSION = 5
 """The newest version of the format that this code reads."""
 
-PLAIN_VERSION, ORDERED_VERSION, WIDE_VERSION = 2, 3, 4
-"""Those of plain files, of SIRENs with an order of bit planes and of pyramids with a wide context:
-each file has the oldest that knows all in it, so that older readers understand the more."""
+PLAIN_VERSION, ORDERED_VERSION, WIDE_VERSION, FILTER_VERSION = 2, 3, 4, 5
+"""Those of plain files, of SIRENs with an order of bit planes, of pyramids with a wide context and
+of those with a filter: each file has the oldest that knows all in it, so that older readers
+understand the more."""
 
 LIMIT_COMPACTION = 64 * 1024
 """Largest compaction D/k, in units of 1/64."""
@@ -28,7 +29,7 @@ LIMIT_COMPACTION = 64 * 1024
 _SIREN, _PYRAMID = 0, 1
 _RASTER_16_BIT = 1 << 3
 _WHOLE_FIRST, _WHOLE_LAST, _RESERVED = 1 << 5, 1 << 6, 1 << 7
-_WIDE = 1
+_WIDE, _FILTERED = 1, 2
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Header:
         compaction: D/k in units of 1/64, 64 to 65536.
         seed: 0 to 2^32 - 1.
         whole_first: the first layer has the identity basis, whatever `basis` is.
-        whole_last: the last layer of the synthesis, likewise. A context network always has it.
+        whole_last: the last layer that `basis` is for, likewise; filters and context networks
+            always have the identity.
 
     Raises:
         ValueError: an attribute is outside its range.
@@ -91,13 +93,12 @@ class Header:
     @property
     def bases(self) -> tuple[str, ...]:
         """The name of each layer's basis."""
-        count = len(self.network.blocks)
-        synthesis = self.network.synthesis_blocks
-        names = [self.basis] * synthesis + ["identity"] * (count - synthesis)
+        mixed = self.network.mixed_blocks
+        names = [self.basis] * mixed + ["identity"] * (len(self.network.blocks) - mixed)
         if self.whole_first:
             names[0] = "identity"
         if self.whole_last:
-            names[synthesis - 1] = "identity"
+            names[mixed - 1] = "identity"
         return tuple(names)
 
     @property
@@ -112,8 +113,9 @@ class Header:
 def write_header(header: Header, version: int = PLAIN_VERSION) -> bytes:
     """The header's bytes, at most 34; a version that does not know the network is raised."""
     network = header.network
-    if isinstance(network, Pyramid) and network.neighbours == WIDE:
-        version = max(version, WIDE_VERSION)
+    if isinstance(network, Pyramid):
+        version = max(version, WIDE_VERSION if network.neighbours == WIDE else 0)
+        version = max(version, FILTER_VERSION if network.filtered else 0)
     raster = network.channels | (_RASTER_16_BIT if header.bits == 16 else 0)
     family = _SIREN if isinstance(network, Siren) else _PYRAMID
     fields = (
@@ -143,7 +145,8 @@ def _write_network(network: Siren | Pyramid, header: Header) -> bytes:
         )
     levels = (*network.levels, 0)
     pairs = bytes(levels[i] << 4 | levels[i + 1] for i in range(0, len(network.levels), 2))
-    context = network.context | (_WIDE if network.neighbours == WIDE else 0)
+    wide = _WIDE if network.neighbours == WIDE else 0
+    context = network.context | wide | (_FILTERED if network.filtered else 0)
     return bytes([network.width, context, len(network.levels) | whole]) + pairs
 
 
@@ -215,5 +218,7 @@ def _read_pyramid(fields: Fields, channels: int, version: int) -> tuple[Callable
     pairs = fields.take(-(-planes // 2))
     levels = tuple(pairs[i // 2] >> (0 if i % 2 else 4) & 15 for i in range(planes))
     wide = context & _WIDE if version >= WIDE_VERSION else 0
+    filtered = context & _FILTERED if version >= FILTER_VERSION else 0
     neighbours = WIDE if wide else SMALL
-    return lambda: Pyramid(channels, units, context - wide, levels, neighbours), count
+    context -= wide + filtered
+    return lambda: Pyramid(channels, units, context, levels, neighbours, bool(filtered)), count

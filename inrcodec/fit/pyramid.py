@@ -22,7 +22,7 @@ from inrcodec.image import Raster, to_unit
 from inrcodec.inr.architecture import OTHER_INPUTS, Pyramid
 from inrcodec.inr.family import grow_pyramid
 from inrcodec.inr.latents import BORDER, Parents, interpolation, lay_out
-from inrcodec.kernels import context, pyramid
+from inrcodec.kernels import context, filtering, pyramid
 from inrcodec.kernels.blocks import BLOCK, padded
 from inrcodec.kernels.siren import thread_pool
 
@@ -73,6 +73,10 @@ class PyramidProblem:
         self.y, self.q, self._slope, self._mean, self._square, self._inside = arrays
         for plane in self.planes:
             plane.inner(self._inside)[:] = 1
+        # What the sines give, the gradient by it and that by the output, with a column either side.
+        filtered = self.architecture.filtered
+        shape = (len(target), self.height, self.width + 2) if filtered else (0, 0, 0)
+        self._plain, self._d_plain, self._d_out = np.zeros((3, *shape), np.float32)
         self._far = [(p.far.rows[:, 0].copy(), p.far.cols[:, 0].copy()) for p in self.planes]
         self._lay_out_rows()
         self.load()
@@ -127,7 +131,7 @@ class PyramidProblem:
         self.load()
         self.run(lambda i: self._prepare(i, temperature, seed, differentiate))
         bits = sum(self.run(lambda i: self._rate(i, weight / self.pixels, differentiate)))
-        squares = sum(self.run(lambda i: self._squares(i, differentiate)))
+        squares = self._all_squares(differentiate)
         if differentiate:
             self.run(self._gather_rows)
             self._gather_networks()
@@ -152,8 +156,52 @@ class PyramidProblem:
     def error(self) -> float:
         """Mean squared error with the latents of the last loss and the synthesis as it is now."""
         self.load()
-        squares = sum(self.run(lambda i: self._squares(i, differentiate=False)))
-        return squares / self.target.size
+        return self._all_squares(differentiate=False) / self.target.size
+
+    def unfiltered(self) -> Array:
+        """What a filter sees (C, H, W), at the latents and networks of the last loss."""
+        return self._plain[:, :, 1:-1]
+
+    def _all_squares(self, differentiate: bool) -> float:
+        """The sum of the squared errors, and with `differentiate` the gradients by rows and θ.
+
+        A filter needs what other threads make of the rows beside, so they wait for one another.
+        """
+        if not self.architecture.filtered:
+            return sum(self.run(lambda i: self._squares(i, differentiate)))
+        self.run(self._paint)
+        squares = sum(self.run(self._filter_error))
+        if differentiate:
+            self.run(self._filter_back)
+        return squares
+
+    def _paint(self, index: int) -> None:
+        first, last = self.band(self.height, index)
+        pyramid.synthesize(
+            *(self._u, self._starts, self._rows, self._taps, self._theta[:4], first, last),
+            self._plain[:, :, 1:-1],
+            self._threads[index].synthesis,
+        )
+        filtering.spread_rows(self._plain, first, last)
+
+    def _filter_error(self, index: int) -> float:
+        (w, b), weight = self._theta[4:6], np.float32(1 / self.target.size)
+        first, last = self.band(self.height, index)
+        squares: float = filtering.filter_error(
+            self._plain, w, b, self.target, weight, self._d_out, first, last
+        )
+        return squares
+
+    def _filter_back(self, index: int) -> None:
+        thread, (first, last) = self._threads[index], self.band(self.height, index)
+        w, dw, db = self._theta[4], thread.theta[4], thread.theta[5]
+        filtering.filter_gradient(self._plain, self._d_out, dw, db, first, last)
+        filtering.filter_rows_back(self._d_out, w, self._d_plain, first, last)
+        pyramid.synthesis_back(
+            *(self._u, self._starts, self._rows, self._taps, self._theta[:4]),
+            self._d_plain[:, :, 1:-1],
+            *(first, last, thread.rows, tuple(thread.theta[:4]), thread.synthesis),
+        )
 
     def _rate(self, index: int, weight: float, differentiate: bool) -> float:
         thread, bits = self._threads[index], 0.0
@@ -174,14 +222,14 @@ class PyramidProblem:
                 *self._far[k],
                 np.float32(plane.level),
                 np.float32(plane.later),
-                self._theta[4:],
+                self._theta[-6:],
                 first,
                 last,
                 np.float32(weight),
                 plane.view(thread.latents),
                 d_near,
                 d_far,
-                tuple(thread.theta[4:]),
+                tuple(thread.theta[-6:]),
                 thread.context,
                 differentiate,
             )

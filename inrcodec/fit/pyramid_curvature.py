@@ -56,7 +56,10 @@ def curvature_factor(
 def _synthesis_rows(
     problem: PyramidProblem, index: int, matrices: list[Matrix], rng: np.random.Generator
 ) -> tuple[Matrix, float]:
-    """Derivatives (N, parameters) of sampled pixels, and what their squares count in the error."""
+    """Derivatives (N, parameters) of sampled pixels, and what their squares count in the error.
+
+    A filter is near the identity, and counts as such below it.
+    """
     chosen = rng.choice(problem.pixels, min(PIXELS, problem.pixels), replace=False)
     z = problem.features(problem.q, chosen).T
     w1, w2 = matrices[:2]
@@ -64,11 +67,22 @@ def _synthesis_rows(
     z = np.concatenate([z, ones], axis=1)
     sines = z @ w1.T
     signs = rng.choice([-1.0, 1.0], (len(chosen), len(w2))).astype(np.float32)
-    if index == 0:
+    if index == 2:
+        first, second = signs, np.concatenate([_seen(problem, chosen), ones], axis=1)
+    elif index == 0:
         first, second = (signs @ w2[:, :-1]) * np.cos(sines), z
     else:
         first, second = signs, np.concatenate([np.sin(sines), ones], axis=1)
     return _outer(first, second), 1 / len(chosen) / len(w2)
+
+
+def _seen(problem: PyramidProblem, chosen: NDArray[np.int64]) -> Matrix:
+    """What the filter sees at N pixels, in the order of its columns."""
+    y, x = np.divmod(chosen, problem.width)
+    rows = np.clip(y[:, None] + np.arange(-1, 2), 0, problem.height - 1)
+    cols = np.clip(x[:, None] + np.arange(-1, 2), 0, problem.width - 1)
+    seen = problem.unfiltered()[:, rows[:, :, None], cols[:, None, :]]
+    return np.ascontiguousarray(seen.transpose(1, 0, 2, 3).reshape(len(chosen), -1))
 
 
 def _context_rows(

@@ -9,6 +9,7 @@ from inrcodec.entropy.context import Fixed, fixed_point, tables_of
 from inrcodec.fit.pyramid import Array, PyramidProblem
 from inrcodec.inr.latents import BORDER
 from inrcodec.kernels.descent import REACH, descend_rows, measure_rows
+from inrcodec.kernels.filtering import filter_rows
 
 LIMIT_LEVEL = 3
 """Coarser planes have few latents, of which each touches much of the picture."""
@@ -43,10 +44,12 @@ class Descent:
         self._wanted: Array = problem.y.copy()
         matrices = [m.numpy() for m in problem.pranc.matrices(problem.alphas)]
         w1, w2 = matrices[:2]
+        taps = matrices[2] if problem.architecture.filtered else np.zeros((0, 1), np.float32)
         self._theta = (
             np.ascontiguousarray(w1[:, :-1].T),
             np.ascontiguousarray(w1[:, -1]),
             np.ascontiguousarray(w2[:, :-1]),
+            np.ascontiguousarray(taps[:, :-1]),
         )
         blocks = problem.architecture.synthesis_blocks
         self._network: tuple[Fixed, ...] = fixed_point([m.astype(float) for m in matrices[blocks:]])
@@ -64,10 +67,13 @@ class Descent:
         self._z = np.ascontiguousarray(
             problem.features(self.q, np.arange(problem.pixels)).T
         ).reshape(problem.height, problem.width, -1)
-        self._error: Array = -np.ascontiguousarray(problem.target.transpose(1, 2, 0))
-        for row, error in zip(self._z, self._error, strict=True):
+        shown: Array = np.empty((problem.height, problem.width, len(w2)), np.float32)
+        for row, out in zip(self._z, shown, strict=True):
             sines = np.sin(row @ self._theta[0] + self._theta[1])
-            error += sines @ self._theta[2].T + w2[:, -1]
+            out[:] = sines @ self._theta[2].T + w2[:, -1]
+        if len(taps):
+            shown = filtered(shown, taps)
+        self._error: Array = shown - problem.target.transpose(1, 2, 0)
         self._bits = [np.zeros(plane.shape) for plane in planes]
         problem.run(self._measure)
 
@@ -142,6 +148,16 @@ class Descent:
             first,
             last,
         )
+
+
+def filtered(shown: Array, matrix: Array) -> Array:
+    """A picture (H, W, C) after the filter of a block's matrix."""
+    plain = np.pad(shown.transpose(2, 0, 1), ((0, 0), (0, 0), (1, 1)), mode="edge")
+    out = np.empty(plain[:, :, 2:].shape, np.float32)
+    filter_rows(
+        plain, np.ascontiguousarray(matrix[:, :-1]), matrix[:, -1].copy(), out, 0, len(shown)
+    )
+    return np.ascontiguousarray(out.transpose(1, 2, 0))
 
 
 def _touched(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import linear, pad
+from torch.nn.functional import conv2d, linear, pad
 
 from inrcodec.container.header import Header
 from inrcodec.fit.pyramid import Array, PyramidProblem
@@ -68,6 +68,12 @@ class DeviceProblem(PyramidProblem):
         """As of the class above."""
         return float(self._error(self._matrices(), self._latents()))
 
+    @torch.no_grad()
+    def unfiltered(self) -> Array:
+        """As of the class above."""
+        plain: Array = self._plain_output(self._matrices(), self._latents()).cpu().numpy()
+        return plain.reshape(-1, self.height, self.width)
+
     def _latents(self) -> list[Tensor]:
         """The planes of `q`, without their borders, each a leaf."""
         whole = torch.from_numpy(self.q).to(self._device)
@@ -81,22 +87,31 @@ class DeviceProblem(PyramidProblem):
         own = self.pranc.matrices([alpha.detach() for alpha in self.alphas])
         return [matrix.detach().to(self._device, copy=True) for matrix in own]
 
-    def _error(self, matrices: Sequence[Tensor], planes: Sequence[Tensor]) -> Tensor:
+    def _plain_output(self, matrices: Sequence[Tensor], planes: Sequence[Tensor]) -> Tensor:
+        """What the sines give (C, pixels)."""
         features = [
             (rows @ plane @ cols).flatten()
             for plane, (rows, cols) in zip(planes, self._up, strict=True)
         ]
         z = torch.stack(features, dim=-1)
         h = torch.sin(linear(z, matrices[0][:, :-1], matrices[0][:, -1]))
-        output = linear(h, matrices[1][:, :-1], matrices[1][:, -1])
-        return (output.T - self._wanted).square().mean()
+        return linear(h, matrices[1][:, :-1], matrices[1][:, -1]).T
+
+    def _error(self, matrices: Sequence[Tensor], planes: Sequence[Tensor]) -> Tensor:
+        output = self._plain_output(matrices, planes)
+        if self.architecture.filtered:
+            picture = output.view(1, -1, self.height, self.width)
+            taps = matrices[2][:, :-1].view(len(output), len(output), 3, 3)
+            beside = pad(picture, (1, 1, 1, 1), mode="replicate")
+            output = output + conv2d(beside, taps, matrices[2][:, -1]).flatten(2)[0]
+        return (output - self._wanted).square().mean()
 
     def _bits(self, matrices: Sequence[Tensor], planes: Sequence[Tensor]) -> Tensor:
         inputs = [self._context_inputs(k, planes) for k in range(len(planes))]
         h = torch.cat(inputs, dim=1).T
-        for matrix in matrices[2:4]:
+        for matrix in matrices[-3:-1]:
             h = torch.relu(linear(h, matrix[:, :-1], matrix[:, -1]))
-        centre, scale = linear(h, matrices[4][:, :-1], matrices[4][:, -1]).unbind(-1)
+        centre, scale = linear(h, matrices[-1][:, :-1], matrices[-1][:, -1]).unbind(-1)
         return _laplace_bits(torch.cat([plane.flatten() for plane in planes]), centre, scale)
 
     def _context_inputs(self, k: int, planes: Sequence[Tensor]) -> Tensor:

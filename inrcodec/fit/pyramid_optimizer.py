@@ -15,6 +15,9 @@ from inrcodec.kernels.siren import one_thread
 NETWORK_RATE = 0.2
 """SOAP's peak rate; 0.02 needs 60 % more loss, 0.1 and 0.3 two to three per cent."""
 
+FILTER_RATE = 0.02
+"""Factor of the rate of a filter, whose parameters start at 0."""
+
 RISE = 40
 """Steps until the full rates."""
 
@@ -80,4 +83,5 @@ def _network_rates(problem: PyramidProblem) -> Sequence[float]:
     scale = float(problem.pranc.blocks[0].scale.mean())
     first = float(matrices[0][:, :-1].abs().mean())
     second = float(matrices[1].abs().mean()) + 0.05
-    return [first / scale, second / scale, 0.15 / scale, 0.15 / scale, 0.15 / scale]
+    own = [FILTER_RATE] if problem.architecture.filtered else []
+    return [rate / scale for rate in (first, second, *own, 0.15, 0.15, 0.15)]

@@ -98,7 +98,7 @@ def _start_networks(
     matrices: list[NDArray[np.float64]] = [np.zeros(shape) for shape in a.blocks]
     matrices[0][:, :-1] = rng.normal(size=(a.width, len(a.levels))) * spreads
     matrices[0][:, -1] = rng.uniform(-1, 1, a.width)
-    matrices[2:] = _start_context(a.context, a.neighbours, rng)
+    matrices[-3:] = _start_context(a.context, a.neighbours, rng)
     matrices[1] = _linear_layer(problem, matrices[0], rng)
     for k, matrix in enumerate(matrices):
         _set_layer(problem, k, matrix)
@@ -191,12 +191,13 @@ def warm_up(problem: PyramidProblem, weight: float, steps: int, advance: Advance
 
 
 def _halve(problem: PyramidProblem) -> PyramidProblem | None:
-    """The picture at half its size, each sample the mean of four, and all planes but the finest."""
+    """The picture at half its size, each sample the mean of four, with all planes but the finest
+    and without a filter."""
     levels = problem.architecture.levels
     if min(problem.width, problem.height) < LEAST_SIDE or levels[-2:] != (1, 0):
         return None
     architecture = dataclasses.replace(
-        problem.architecture, levels=tuple(level - 1 for level in levels[:-1])
+        problem.architecture, levels=tuple(level - 1 for level in levels[:-1]), filtered=False
     )
     height, width = -(-problem.height // 2), -(-problem.width // 2)
     padding = ((0, 0), (0, 2 * height - problem.height), (0, 2 * width - problem.width))
@@ -211,7 +212,8 @@ def _carry(source: PyramidProblem, to: PyramidProblem) -> None:
 
     A plane's level, one more at twice the size, scales its values. The context network is told a
     level by its distance from the finest: so it need not guess what it has not seen, the finest
-    plane of the larger picture, which cost eight times the budget (kodim19).
+    plane of the larger picture, which cost eight times the budget (kodim19). Filters see pixels,
+    and have no such likeness.
     """
     common = min(len(source.planes), len(to.planes))
     octaves = to.planes[0].level - source.planes[0].level
@@ -221,7 +223,8 @@ def _carry(source: PyramidProblem, to: PyramidProblem) -> None:
     own[:, :common] = first[:, :common] * 2.0**octaves
     own[:, -1] = first[:, -1]
     _set_layer(to, 0, own)
-    to.alphas[1:] = [alpha.clone() for alpha in source.alphas[1:]]
+    for k in (1, -3, -2, -1):
+        to.alphas[k] = source.alphas[k].clone()
 
 
 def _set_finest(problem: PyramidProblem, weight: float) -> None:

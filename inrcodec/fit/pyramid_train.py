@@ -58,8 +58,9 @@ nearly. From 0.02 and 0.25 on a training of 130 steps is 0.15 and 0.07 dB behind
 SURPLUS = 1.5
 """At the same λ the rate falls while the training lasts, from about 1 + SURPLUS times the last."""
 
-QUANTIZE = (0.75, 0.77, 0.79, 0.81, 0.83)
-"""When the layers' coefficients are rounded: synthesis first, then the context network."""
+QUANTIZE = (0.75, 0.83)
+"""When the first and the last layer's coefficients are rounded: synthesis first, then the context
+network."""
 
 START_SURPLUS = 0.65
 """The rate of the start, by plain frequencies, as a multiple of the wanted one: 1.0 is level at
@@ -187,18 +188,18 @@ class PyramidFit:
 
     def run(self) -> bytes | None:
         """Train, round, and make the file; None if the goal was missed."""
-        quantized = 0
+        quantized, moments = 0, np.linspace(*QUANTIZE, len(self._models))
         for step in range(self._steps):
             share = step / self._steps
             rate = learning_rate(step, self._steps, LAST_RATE)
             hot = max(self._cold, self._hot * self._heat)
             temperature = hot + (self._cold - hot) * share
-            if quantized < len(QUANTIZE) and share >= QUANTIZE[quantized]:
+            if quantized < len(moments) and share >= moments[quantized]:
                 self._quantize(quantized, temperature)
                 quantized += 1
             ahead = 1 + SURPLUS * max(0.0, 0.9 - share) ** 2
             self._step(temperature, rate, ahead if share > CONTROL else None)
-        while quantized < len(QUANTIZE):
+        while quantized < len(moments):
             self._quantize(quantized, self._cold)
             quantized += 1
         return self._finish()

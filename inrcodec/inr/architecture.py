@@ -81,6 +81,11 @@ class Siren:
         return len(self.blocks)
 
     @property
+    def mixed_blocks(self) -> int:
+        """How many of the blocks, from the first on, a basis may mix: all."""
+        return len(self.blocks)
+
+    @property
     def D(self) -> int:  # noqa: N802
         """The number of parameters."""
         return sum(rows * cols for rows, cols in self.blocks)
@@ -109,13 +114,18 @@ OTHER_INPUTS = 6
 """What it sees besides: 4 values of planes before, the plane's level and how many planes of that
 level follow."""
 
+FILTER_TAPS = 9
+"""Of the filter over the output: 3x3 pixels."""
+
 CONTEXT_SCALE = 0.25
 """What one unit of a coefficient moves the context network's weights by: exact in binary."""
 
 
 @dataclass(frozen=True)
 class Pyramid:
-    """A sine layer over latent planes, `W₂ sin(W₁ z(p) + b₁) + b₂`, and their context network.
+    """A sine layer over latent planes, g(p) = W₂ sin(W₁ z(p) + b₁) + b₂, and a context network.
+
+    With a filter the picture is g(p) + Σ Fᵢ g(p + δᵢ) + b over the 9 pixels around p.
 
     Attributes:
         channels: outputs, 1 to 4.
@@ -124,6 +134,7 @@ class Pyramid:
         levels: level of each plane in coding order, at most 16; never ascending. A plane of level ℓ
             has 1/2^ℓ of the picture's resolution.
         neighbours: latents of its own plane that the context network sees, 10 or 18.
+        filtered: whether a filter over the output follows.
 
     Raises:
         ValueError: an attribute is outside its range.
@@ -140,6 +151,7 @@ class Pyramid:
     context: int
     levels: tuple[int, ...]
     neighbours: int = SMALL
+    filtered: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what the attributes do not allow."""
@@ -159,10 +171,15 @@ class Pyramid:
 
     @property
     def blocks(self) -> tuple[tuple[int, int], ...]:
-        """(rows, cols) of each layer, with biases: two of synthesis, three of context."""
+        """(rows, cols) of each layer, with biases: two of synthesis, the filter, three of context.
+
+        The filter's columns are the taps of the first channel, row by row, then of the second.
+        """
+        taps = (self.channels, FILTER_TAPS * self.channels + 1)
         return (
             (self.width, len(self.levels) + 1),
             (self.channels, self.width + 1),
+            *([taps] if self.filtered else []),
             (self.context, self.neighbours + OTHER_INPUTS + 1),
             (self.context, self.context + 1),
             (2, self.context + 1),
@@ -175,11 +192,17 @@ class Pyramid:
         latents = sum(4.0**-level for level in self.levels)
         # Four taps along the columns, and four along the rows of each plane.
         taps = sum(4 + 4 * 2.0**-level for level in self.levels)
-        return sum(sizes[:2]) + taps + latents * sum(sizes[2:])
+        synthesis = self.synthesis_blocks
+        return sum(sizes[:synthesis]) + taps + latents * sum(sizes[synthesis:])
 
     @property
     def synthesis_blocks(self) -> int:
         """How many of the blocks belong to the synthesis; the others are the context network's."""
+        return 3 if self.filtered else 2
+
+    @property
+    def mixed_blocks(self) -> int:
+        """How many of the blocks, from the first on, a basis may mix: not the filter's."""
         return 2
 
     @property

@@ -28,7 +28,7 @@ def grow_pyramid(
     assert isinstance(header.network, Pyramid)
     with torch.device(device):
         network = PyramidNetwork(header.network)
-    return network, _reparametrize(header, network, network.whole_layers, network.context_layers)
+    return network, _reparametrize(header, network, network.whole_layers, network.unmixed_layers)
 
 
 def _reparametrize(

@@ -120,6 +120,22 @@ def _nearest(n: int, m: int, octaves: int) -> Indices:
     return np.stack([own, np.clip(own + np.where(right, 1, -1), 0, m - 1)], axis=1)
 
 
+def around(positions: NDArray[np.float64], n: int) -> tuple[NDArray[np.float64], Indices]:
+    """All places that a filter at `positions` (N,) sees, and which three of them each does (N, 3).
+
+    They are a pixel apart. Beyond the centres of the outermost of n pixels there is nothing new.
+
+    >>> around(np.array([0.0, 1.0]), n=2)
+    (array([0., 1.]), array([[0, 0, 1],
+           [0, 1, 1]]))
+    """
+    beside = positions[:, None] + np.arange(-1, 2)
+    least, most = np.minimum(positions, 0)[:, None], np.maximum(positions, n - 1)[:, None]
+    # Rounded, so that what two of them see is the same place.
+    places, indices = np.unique(np.clip(beside, least, most).round(9), return_inverse=True)
+    return places, indices.reshape(beside.shape)
+
+
 def interpolation(positions: NDArray[np.float64], level: int, n: int) -> tuple[Indices, Taps]:
     """The four samples, of n, and their weights (N, 4) that give a plane's values at positions.
 

@@ -16,7 +16,7 @@ from torch.nn.functional import linear
 
 from inrcodec.inr.affine import Affine
 from inrcodec.inr.architecture import CONTEXT_SCALE, Pyramid
-from inrcodec.inr.latents import interpolation
+from inrcodec.inr.latents import around, interpolation
 from inrcodec.pranc.reparametrization import Initial
 
 SCALE = CONTEXT_SCALE
@@ -29,7 +29,7 @@ class PyramidNetwork(nn.Module):
     >>> network = PyramidNetwork(Pyramid(3, width=8, context=4, levels=(1, 0)))
     >>> matrices = [torch.zeros(rows, cols) for rows, cols in network.architecture.blocks]
     >>> planes = [torch.zeros(2, 3), torch.zeros(4, 6)]
-    >>> network.evaluate(matrices, planes, np.arange(6.0), np.arange(4.0)).shape
+    >>> network.evaluate(matrices, planes, (6, 4), np.arange(6.0), np.arange(4.0)).shape
     torch.Size([4, 6, 3])
     """
 
@@ -41,13 +41,14 @@ class PyramidNetwork(nn.Module):
 
     @property
     def whole_layers(self) -> tuple[str, str]:
-        """The names of the first and the last layer of the synthesis."""
+        """The names of the first and the last layer that a basis may mix."""
         return "layers.0", "layers.1"
 
     @property
-    def context_layers(self) -> tuple[str, ...]:
-        """The names of the layers of the context network."""
-        return "layers.2", "layers.3", "layers.4"
+    def unmixed_layers(self) -> tuple[str, ...]:
+        """The names of the layers of the filter and of the context network."""
+        mixed, count = self.architecture.mixed_blocks, len(self.architecture.blocks)
+        return tuple(f"layers.{n}" for n in range(mixed, count))
 
     def initial(self, layer: nn.Module, name: str, parameter: nn.Parameter) -> Initial:
         """How a parameter starts and what one unit of α moves it by (docs/format.md)."""
@@ -57,13 +58,31 @@ class PyramidNetwork(nn.Module):
         self,
         matrices: Sequence[Tensor],
         planes: Sequence[Tensor],
+        picture: tuple[int, int],
         xs: NDArray[np.float64],
         ys: NDArray[np.float64],
     ) -> Tensor:
         """Channels (N, M, C) at M columns `xs` and N rows `ys`, in pixels of the picture.
 
-        `planes` are (h, w), in coding order; those that are missing count as 0.
+        `planes` are (h, w), in coding order; those that are missing count as 0. `picture` is its
+        width and height.
         """
+        if not self.architecture.filtered:
+            return self._sines(matrices, planes, xs, ys)
+        (xs, cols), (ys, rows) = (around(v, n) for v, n in zip((xs, ys), picture, strict=True))
+        plain = self._sines(matrices, planes, xs, ys)
+        seen = plain[rows[:, None, :, None], cols[None, :, None, :]]
+        # (N, M, 3, 3, C) in the order of the filter's columns
+        taps = seen.permute(0, 1, 4, 2, 3).flatten(2)
+        return seen[:, :, 1, 1] + linear(taps, matrices[2][:, :-1], matrices[2][:, -1])
+
+    def _sines(
+        self,
+        matrices: Sequence[Tensor],
+        planes: Sequence[Tensor],
+        xs: NDArray[np.float64],
+        ys: NDArray[np.float64],
+    ) -> Tensor:
         features = [
             _interpolate(plane, level, xs, ys)
             for plane, level in zip(planes, self.architecture.levels, strict=False)

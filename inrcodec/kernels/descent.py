@@ -41,7 +41,7 @@ def measure_rows(tables: Any, network: Any, most: int, bits: Any, first: int, la
 @compiled
 def _look(z: Any, theta: Any, i: int, sines: Any, cosines: Any) -> None:
     """Sines and cosines (W, units) of row i of the picture."""
-    w1, b1, _ = theta
+    w1, b1 = theta[0], theta[1]
     units = len(b1)
     for j in range(z.shape[1]):
         for u in range(units):
@@ -68,16 +68,21 @@ def _squares(
     sines: Any,
     cosines: Any,
     work: Any,
+    moved: Any,
     keep: bool,
 ) -> Any:
     """The change of the sum of squared errors when a latent of plane k moves by d.
 
     It touches the rows ys[0] to ys[1] and columns xs[0] to xs[1] of `z` (H, W, planes) and `error`
     (H, W, C), with the weights `y_taps` and `x_taps`. Row i of the picture has its sines and
-    cosines (W, units) at i modulo their number. With `keep` all these change as well.
+    cosines (W, units) at i modulo their number. With `keep` all these change as well. A filter
+    sees what has `moved`, two pixels of zeros around it.
     """
-    w1, b1, w2 = theta
+    w1, b1, w2, taps = theta
     units, channels = len(b1), error.shape[2]
+    filtered = len(taps) > 0
+    if filtered:
+        moved[: ys[1] - ys[0] + 4, : xs[1] - xs[0] + 4] = _ZERO
     total: Any = 0.0
     for i in range(ys[0], ys[1]):
         tap = d * y_taps[i - ys[0]]
@@ -94,6 +99,9 @@ def _squares(
                 change: Any = _ZERO
                 for u in range(units):
                     change += w2[channel, u] * work[u]
+                if filtered:
+                    moved[i - ys[0] + 2, j - xs[0] + 2, channel] = change
+                    continue
                 total += change * (_TWO * error[i, j, channel] + change)
                 if keep:
                     error[i, j, channel] += change
@@ -103,6 +111,26 @@ def _squares(
                     sine, cosine = sine_and_cosine(w1[k, u] * move)
                     c[u] = c[u] * cosine - s[u] * sine
                     s[u] += work[u]
+    return _filtered_squares(error, taps, moved, ys, xs, keep) if filtered else total
+
+
+@compiled
+def _filtered_squares(error: Any, taps: Any, moved: Any, ys: Any, xs: Any, keep: bool) -> Any:
+    """As `_squares`, from what has moved of what the filter sees; `taps` are (C, 9 C)."""
+    height, width, channels = error.shape
+    total: Any = 0.0
+    for i in range(max(ys[0] - 1, 0), min(ys[1] + 1, height)):
+        for j in range(max(xs[0] - 1, 0), min(xs[1] + 1, width)):
+            for channel in range(channels):
+                change = moved[i - ys[0] + 2, j - xs[0] + 2, channel]
+                for t in range(9):
+                    row = min(max(i + t // 3 - 1, 0), height - 1) - ys[0] + 2
+                    col = min(max(j + t % 3 - 1, 0), width - 1) - xs[0] + 2
+                    for other in range(channels):
+                        change += taps[channel, 9 * other + t] * moved[row, col, other]
+                total += change * (_TWO * error[i, j, channel] + change)
+                if keep:
+                    error[i, j, channel] += change
     return total
 
 
@@ -212,8 +240,9 @@ def descend_rows(
     become cheaper by more than `saving` bits. `planes` are the tables of this plane and of the next
     `followers` (three in all, of which the rest stand in), `most` their largest magnitudes, and
     `bits` what their latents cost, which is kept up to date as `z` and `error` are. `theta` is the
-    weight, transposed, and bias of the sine layer and the weight of the linear one. `rows` (h, 2)
-    and `row_taps` (h, ·) say which rows of the picture a latent touches, and how much.
+    weight, transposed, and bias of the sine layer, the weight of the linear one and that of the
+    filter, which may have no rows. `rows` (h, 2) and `row_taps` (h, ·) say which rows of the
+    picture a latent touches, and how much.
     """
     plane = planes[0][0]
     octaves, far_octaves = planes[0][7] - planes[1][7], planes[0][7] - planes[2][7]
@@ -226,6 +255,8 @@ def descend_rows(
     units = len(theta[1])
     work = np.zeros(units, np.float32)
     window = np.int64(np.max(rows[first:last, 1] - rows[first:last, 0])) if last > first else 1
+    wide = np.int64(np.max(cols[:, 1] - cols[:, 0]))
+    moved = np.zeros((window + 4, wide + 4, error.shape[2]), np.float32)
     sines = np.zeros((window, z.shape[1], units), np.float32)
     cosines = np.zeros_like(sines)
     seen: Any = 0
@@ -238,7 +269,7 @@ def descend_rows(
             off = wanted[y + BORDER, x + BORDER] - value
             back = np.float32(0 if abs(off) <= far_off else 1 if off > 0 else -1)
             down = np.float32(0 if value == 0 else -1 if value > 0 else 1)
-            place = (rows[y], row_taps[y], cols[x], col_taps[x], sines, cosines, work)
+            place = (rows[y], row_taps[y], cols[x], col_taps[x], sines, cosines, work, moved)
             for d in (back, down if down != back else _ZERO):
                 if d == 0 or abs(value + d) > most[0]:
                     continue

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.inr.architecture import Pyramid
-from inrcodec.inr.latents import interpolation
-from inrcodec.kernels import pyramid
+from inrcodec.inr.latents import around, interpolation
+from inrcodec.kernels import filtering, pyramid
 from inrcodec.kernels.blocks import BLOCK, padded
 
 Array = NDArray[np.float32]
@@ -19,10 +19,30 @@ def paint_pyramid(
     architecture: Pyramid,
     matrices: Sequence[Array],
     planes: Sequence[Array],
+    picture: tuple[int, int],
     xs: NDArray[np.float64],
     ys: NDArray[np.float64],
 ) -> Array:
     """Channels (N, M, C) at M columns `xs` and N rows `ys`; see `PyramidNetwork.evaluate`."""
+    if not architecture.filtered:
+        out = _paint(architecture, matrices, planes, xs, ys)
+    else:
+        (xs, cols), (ys, rows) = (around(v, n) for v, n in zip((xs, ys), picture, strict=True))
+        plain = _paint(architecture, matrices, planes, xs, ys)
+        out = np.empty((len(plain), len(rows), len(cols)), np.float32)
+        w, b = matrices[2][:, :-1], matrices[2][:, -1]
+        filtering.filter_places(plain, np.ascontiguousarray(w), b.copy(), rows, cols, out)
+    return np.ascontiguousarray(out.transpose(1, 2, 0))
+
+
+def _paint(
+    architecture: Pyramid,
+    matrices: Sequence[Array],
+    planes: Sequence[Array],
+    xs: NDArray[np.float64],
+    ys: NDArray[np.float64],
+) -> Array:
+    """The output of the sine network (C, N, M)."""
     count = len(architecture.levels)
     rows, taps = np.zeros((count, len(ys), 4), np.int64), np.zeros((count, len(ys), 4), np.float32)
     starts, parts = np.zeros(count, np.int64), [np.zeros((1, len(xs)), np.float32)]
@@ -45,10 +65,10 @@ def paint_pyramid(
         starts,
         rows,
         taps,
-        padded(matrices),
+        padded(matrices[:2]),
         0,
         len(ys),
         out,
         scratch,
     )
-    return np.ascontiguousarray(out.transpose(1, 2, 0))
+    return out

@@ -196,17 +196,15 @@ def synthesis_step(
     With `differentiate` the gradients, times `weight`, are added to `d_u` and `d_theta`.
     """
     w1, b1, w2, b2 = theta
-    d_w1, d_b1, d_w2, d_b2 = d_theta
-    z, s, cosine, out, g, d_z = scratch
+    z, s, cosine, out, _, _ = scratch
     channels, _, width = target.shape
-    units = w1.shape[0] * BLOCK
     total: Any = 0.0
     for y in range(first, last):
         for x0 in range(0, width, BLOCK):
             n = min(BLOCK, width - x0)
             _features(u, starts, rows, taps, width, y, x0, n, z)
             affine(w1, b1, z, s)
-            _sines(s, cosine, units)
+            _sines(s, cosine, w1.shape[0] * BLOCK)
             affine(w2, b2, s, out)
             for c in range(channels):
                 error: Any = _ZERO
@@ -216,25 +214,77 @@ def synthesis_step(
                     error += difference * difference
                     out[_U(c * BLOCK + p)] = _TWO * weight * difference
                 total += error
-            if not differentiate:
-                continue
-            for c in range(w2.shape[0]):
-                for p in range(n if c < channels else 0, BLOCK):
-                    out[_U(c * BLOCK + p)] = _ZERO
-            affine_gradient(out, s, d_w2, d_b2)
-            affine_back(w2, out, g)
-            for i in range(units):
-                g[_U(i)] *= cosine[_U(i)]
-            affine_gradient(g, z, d_w1, d_b1)
-            affine_back(w1, g, d_z)
-            for k in range(len(starts)):
-                for t in range(4):
-                    tap = taps[k, y, t]
-                    o = starts[k] + x0 + rows[k, y, t] * width
-                    d = d_u[o : o + n]
-                    for p in range(n):
-                        d[p] += tap * d_z[_U(k * BLOCK + p)]
+            if differentiate:
+                place = (width, y, x0, n)
+                _back(starts, rows, taps, theta, place, channels, d_u, d_theta, scratch)
     return total
+
+
+@compiled
+def synthesis_back(
+    u: Any,
+    starts: Any,
+    rows: Any,
+    taps: Any,
+    theta: Any,
+    gradient: Any,
+    first: int,
+    last: int,
+    d_u: Any,
+    d_theta: Any,
+    scratch: Any,
+) -> None:
+    """Add to `d_u` and `d_theta` what rows `first` to `last` of the `gradient` (C, H, W) by the
+    output give them; the other arguments as in `synthesis_step`."""
+    w1, b1, _, _ = theta
+    z, s, cosine, out, _, _ = scratch
+    channels, _, width = gradient.shape
+    for y in range(first, last):
+        for x0 in range(0, width, BLOCK):
+            n = min(BLOCK, width - x0)
+            _features(u, starts, rows, taps, width, y, x0, n, z)
+            affine(w1, b1, z, s)
+            _sines(s, cosine, w1.shape[0] * BLOCK)
+            for c in range(channels):
+                row = gradient[c, y, x0 : x0 + n]
+                for p in range(n):
+                    out[_U(c * BLOCK + p)] = row[p]
+            _back(starts, rows, taps, theta, (width, y, x0, n), channels, d_u, d_theta, scratch)
+
+
+@compiled
+def _back(
+    starts: Any,
+    rows: Any,
+    taps: Any,
+    theta: Any,
+    place: Any,
+    channels: int,
+    d_u: Any,
+    d_theta: Any,
+    scratch: Any,
+) -> None:
+    """The gradients of n pixels, `place`, from that by their channels, the fourth of `scratch`."""
+    w1, _, w2, _ = theta
+    d_w1, d_b1, d_w2, d_b2 = d_theta
+    z, s, cosine, out, g, d_z = scratch
+    width, y, x0, n = place
+    for c in range(w2.shape[0]):
+        for p in range(n if c < channels else 0, BLOCK):
+            out[_U(c * BLOCK + p)] = _ZERO
+    affine_gradient(out, s, d_w2, d_b2)
+    affine_back(w2, out, g)
+    for i in range(w1.shape[0] * BLOCK):
+        g[_U(i)] *= cosine[_U(i)]
+    affine_gradient(g, z, d_w1, d_b1)
+    affine_back(w1, g, d_z)
+    for k in range(len(starts)):
+        for t in range(4):
+            tap = taps[k, y, t]
+            o = starts[k] + x0 + rows[k, y, t] * width
+            d = d_u[o : o + n]
+            for p in range(n):
+                d[p] += tap * d_z[_U(k * BLOCK + p)]
 
 
 @compiled

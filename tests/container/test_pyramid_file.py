@@ -30,10 +30,11 @@ exec("\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)), SPEC)
 
 
 def contents(levels=(2, 1, 1, 0), width=13, height=9, channels=3, seed=0, spread=2.0,
-             neighbours=10, **options):  # fmt: skip
+             neighbours=10, filtered=False, **options):  # fmt: skip
     """Random networks and latents."""
     rng = np.random.default_rng(seed)
-    header = Header(Pyramid(channels, 8, 4, levels, neighbours), width, height, **options)
+    network = Pyramid(channels, 8, 4, levels, neighbours, filtered)
+    header = Header(network, width, height, **options)
     layers = []
     for k in header.coefficients:
         q = np.rint(rng.laplace(0, 9, k)).astype(np.int32)
@@ -52,9 +53,10 @@ def made(parts=(), **options):
 
 
 @pytest.mark.parametrize("parts", [(), (2, 2), (1, 1, 1, 1)])
-@pytest.mark.parametrize("bits", [8, 16])
-def test_what_is_written_is_read(parts, bits):
-    header, layers, latents = contents(bits=bits, seed=77, basis="hadamard", compaction=90)
+@pytest.mark.parametrize("bits, filtered", [(8, False), (16, False), (8, True)])
+def test_what_is_written_is_read(parts, bits, filtered):
+    options = {"bits": bits, "filtered": filtered}
+    header, layers, latents = contents(seed=77, basis="hadamard", compaction=90, **options)
     data = write(header, layers, latents=latents, parts=parts, icc=b"profile")
     file = read(data)
     assert file.header == header and file.complete and file.icc == b"profile"
@@ -257,8 +259,8 @@ def test_impossible_pyramids(wrong):
 
 @pytest.mark.parametrize("levels", [(0,), (3, 2, 2), (6, 5, 4, 3, 2, 2, 1, 0), (15,) * 16])
 def test_headers_come_back(levels):
-    for neighbours, version in ((10, 2), (18, 4)):
-        network = Pyramid(2, 20, 128, levels, neighbours)
+    for neighbours, filtered, version in ((10, False, 2), (18, False, 4), (10, True, 5)):
+        network = Pyramid(2, 20, 128, levels, neighbours, filtered)
         header = Header(network, 700, 65535, bits=16, seed=2**32 - 1)
         data = write_header(header)
         assert read_header(data) == header and len(data) <= 34
@@ -342,26 +344,38 @@ def cubic(s, level):
 
 
 @pytest.mark.parametrize("size", [(13, 9), (40, 31)])
+@pytest.mark.parametrize("filtered", [False, True])
 @pytest.mark.parametrize("channels", [1, 4])
-def test_the_documents_rendering(size, channels):
-    header, layers, latents = contents(channels=channels, spread=0.7)
+def test_the_documents_rendering(size, channels, filtered):
+    header, layers, latents = contents(channels=channels, spread=0.7, filtered=filtered)
     file = read(write(header, layers, latents=latents))
     u = (np.arange(size[0]) + 0.5) * 13 / size[0] - 0.5
     v = (np.arange(size[1]) + 0.5) * 9 / size[1] - 0.5
-    z = np.zeros((size[1], size[0], 4))
-    for k, (level, plane) in enumerate(zip(header.network.levels, latents, strict=True)):
-        for j, x in enumerate(u):
-            for i, y in enumerate(v):
-                c, taps_x = cubic((x + 0.5) / 2**level - 0.5, level)
-                r, taps_y = cubic((y + 0.5) / 2**level - 0.5, level)
-                rows = np.clip(np.arange(r - 1, r + 3), 0, plane.shape[0] - 1)
-                cols = np.clip(np.arange(c - 1, c + 3), 0, plane.shape[1] - 1)
-                z[i, j, k] = taps_y @ plane[np.ix_(rows, cols)] @ taps_x * 2.0**-level
-    first, second = (
+    blocks = [
         (layer.values / 4).reshape(shape)
-        for layer, shape in zip(layers[:2], header.network.blocks[:2], strict=True)
-    )
-    o = np.sin(z @ first[:, :-1].T + first[:, -1]) @ second[:, :-1].T + second[:, -1]
+        for layer, shape in zip(layers, header.network.blocks, strict=True)
+    ]
+
+    def g(x, y):
+        z = []
+        for level, plane in zip(header.network.levels, latents, strict=True):
+            c, taps_x = cubic((x + 0.5) / 2**level - 0.5, level)
+            r, taps_y = cubic((y + 0.5) / 2**level - 0.5, level)
+            rows = np.clip(np.arange(r - 1, r + 3), 0, plane.shape[0] - 1)
+            cols = np.clip(np.arange(c - 1, c + 3), 0, plane.shape[1] - 1)
+            z.append(taps_y @ plane[np.ix_(rows, cols)] @ taps_x * 2.0**-level)
+        first, second = blocks[:2]
+        return second[:, :-1] @ np.sin(first[:, :-1] @ z + first[:, -1]) + second[:, -1]
+
+    def o(x, y):
+        if not filtered:
+            return g(x, y)
+        right = [min(max(x + i, min(x, 0)), max(x, 12)) for i in (-1, 0, 1)]
+        down = [min(max(y + j, min(y, 0)), max(y, 8)) for j in (-1, 0, 1)]
+        seen = np.array([[g(s, t) for s in right] for t in down])
+        return g(x, y) + blocks[2][:, :-1] @ seen.transpose(2, 0, 1).ravel() + blocks[2][:, -1]
+
+    o = np.array([[o(x, y) for x in u] for y in v])
     theirs = np.floor(np.clip((o + 1) / 2, 0, 1) * 255 + 0.5).astype(int)
     window = decoder.Window((0, 0, 13, 9), size)
     ours = decoder.render(header, [x.values for x in layers], file.latents, window).astype(int)

@@ -17,7 +17,7 @@ LEVELS = (5, 4, 3, 2, 2, 1, 0)
 WEIGHT = 0.003
 
 
-def problem(channels=3, width=70, height=90, threads=1, levels=LEVELS):
+def problem(channels=3, width=70, height=90, threads=1, levels=LEVELS, filtered=False):
     """A picture with its start in closed form, half as fine as it may be, and a random context."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:height, :width] / 30
@@ -27,7 +27,8 @@ def problem(channels=3, width=70, height=90, threads=1, levels=LEVELS):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        header = Header(Pyramid(channels, 8, 8, levels), width, height)
+        pyramid = Pyramid(channels, 8, 8, levels, filtered=filtered)
+        header = Header(pyramid, width, height)
         raster = Raster(samples.clip(0, 255).astype(np.uint8), has_alpha=channels in (2, 4))
         made = PyramidProblem(samples_of(raster), header)
     finally:
@@ -36,6 +37,8 @@ def problem(channels=3, width=70, height=90, threads=1, levels=LEVELS):
     for index, alpha in enumerate(made.alphas):
         # Of the context network exactly as the file has it: in 2^-12.
         alpha.copy_((alpha * 512).round() / 512 if index > 1 else alpha)
+    if filtered:
+        made.alphas[2].copy_(torch.from_numpy(rng.normal(size=made.alphas[2].shape) * 0.2))
     return made
 
 
@@ -46,9 +49,9 @@ def judge(made, q):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("channels", [1, 4])
-def test_it_keeps_count_and_gains(channels, threads):
-    made = problem(channels, threads=threads)
+@pytest.mark.parametrize(("channels", "filtered"), [(1, False), (4, False), (1, True), (4, True)])
+def test_it_keeps_count_and_gains(channels, filtered, threads):
+    made = problem(channels, threads=threads, filtered=filtered)
     descent = Descent(made)
     error, bits = judge(made, descent.q)
     for _ in range(2):
@@ -62,15 +65,17 @@ def test_it_keeps_count_and_gains(channels, threads):
     assert not descent.q[made.planes[-1].start :][: made.width + 4].any(), "borders stay 0"
 
 
+@pytest.mark.parametrize("filtered", [False, True])
 @pytest.mark.parametrize("k", range(4))
-def test_a_latent_moves_exactly_where_that_pays(k):
-    made = problem(width=23, height=18, levels=(2, 1, 1, 0))
+def test_a_latent_moves_exactly_where_that_pays(k, filtered):
+    made = problem(width=23, height=18, levels=(2, 1, 1, 0), filtered=filtered)
     rng, plane = np.random.default_rng(k), made.planes[k]
     for other in made.planes:
         other.inner(made.y)[:] = rng.integers(-2, 3, other.shape) if other is not plane else 0
     height, width = plane.shape
     tried = 0
-    for y, x in ((0, 0), (height // 2, width // 3), (height - 1, width - 1), (1, width - 2)):
+    corners = ((0, 0), (height - 1, width - 1), (1, width - 2))
+    for y, x in (*corners, (height // 2, width // 3), (height // 3, width // 2)):
         plane.inner(made.y)[:] = 0
         after = Descent(made)
         plane.inner(made.y)[y, x] = 1

@@ -44,11 +44,11 @@ def test_the_half_is_the_same_function_at_half_as_many_points(width, height):
     network, pranc = grow_pyramid(whole.header, "cpu")
     planes = [torch.from_numpy(plane.inner(whole.y)) for plane in whole.planes]
     x, y = (2 * np.arange(float(n)) + 0.5 for n in (half.width, half.height))
-    expected = network.evaluate(pranc.matrices(whole.alphas), planes, x, y)
+    expected = network.evaluate(pranc.matrices(whole.alphas), planes, (width, height), x, y)
     network, pranc = grow_pyramid(half.header, "cpu")
     planes = [torch.from_numpy(plane.inner(half.y)) for plane in half.planes]
     x, y = (np.arange(float(n)) for n in (half.width, half.height))
-    found = network.evaluate(pranc.matrices(half.alphas), planes, x, y)
+    found = network.evaluate(pranc.matrices(half.alphas), planes, (half.width, half.height), x, y)
     assert torch.allclose(found, expected, atol=1e-4)
 
 

@@ -30,13 +30,17 @@ SHAPES = [
 ]
 
 
-def problem(channels, units, context, levels, width, height, threads=1, neighbours=10):
+def problem(
+    channels, units, context, levels, width, height, threads=1, neighbours=10, filtered=False
+):
     rng = np.random.default_rng(0)
     samples = rng.integers(0, 256, (height, width, channels)).astype(np.uint8)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        header = Header(Pyramid(channels, units, context, levels, neighbours), width, height)
+        header = Header(
+            Pyramid(channels, units, context, levels, neighbours, filtered), width, height
+        )
         raster = Raster(samples, has_alpha=channels in (2, 4))
         made = PyramidProblem(samples_of(raster), header)
     finally:
@@ -79,25 +83,28 @@ def reference(made, q, weight):
         constants = (plane.level, plane.later)
         inputs += [torch.full(plane.shape, float(value)).double() for value in constants]
         h = torch.stack(inputs, -1)
-        for matrix in matrices[2:4]:
+        for matrix in matrices[-3:-1]:
             h = torch.relu(h @ matrix[:, :-1].T + matrix[:, -1])
-        centre, scale = (h @ matrices[4][:, :-1].T + matrices[4][:, -1]).unbind(-1)
+        centre, scale = (h @ matrices[-1][:, :-1].T + matrices[-1][:, -1]).unbind(-1)
         laplace = torch.distributions.Laplace(centre, 2 ** scale.clamp(-5, 9), validate_args=False)
         own = values[BORDER:, BORDER:-BORDER]
         probability = laplace.cdf(own + 0.5) - laplace.cdf(own - 0.5)
         bits = bits - torch.log2(probability + 2e-7).sum()
     inner = [x[BORDER:, BORDER:-BORDER] for x in planes]
     xs, ys = np.arange(float(made.width)), np.arange(float(made.height))
-    output = network.evaluate(matrices, inner, xs, ys)
+    output = network.evaluate(matrices, inner, (made.width, made.height), xs, ys)
     target = torch.from_numpy(made.target).permute(1, 2, 0)
     error = (output - target).square().mean()
     return error, bits, error + weight * bits / made.pixels
 
 
-@pytest.mark.parametrize("threads, neighbours", [(1, 10), (1, 18), (3, 10)])
+@pytest.mark.parametrize(
+    "threads, neighbours, filtered",
+    [(1, 10, False), (1, 18, False), (3, 10, False), (1, 10, True), (3, 18, True)],
+)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_loss_and_gradients_are_autograds(shape, threads, neighbours):
-    made, weight = problem(*shape, threads=threads, neighbours=neighbours), 0.02
+def test_loss_and_gradients_are_autograds(shape, threads, neighbours, filtered):
+    made, weight = problem(*shape, threads, neighbours, filtered), 0.02
     error, bits = made.loss(weight, 0.5, seed=3, differentiate=True)
     q = [
         torch.from_numpy(plane.inner(made.q).astype(np.float64)).requires_grad_()
