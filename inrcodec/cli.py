@@ -406,7 +406,8 @@ def _as_text(source: str, facts: dict[str, Any]) -> str:
         )
     else:
         shape = (
-            f"pyramid of {len(network['levels'])} planes, {network['width']} sine units, "
+            f"pyramid of {len(network['levels'])} planes, {network['width']} "
+            f"{'and {second} '.format(**network) if network['second'] else ''}sine units, "
             f"{'a filter, ' if network['filtered'] else ''}"
             f"2 x {network['context']} context units that see {network['neighbours']} neighbours"
         )

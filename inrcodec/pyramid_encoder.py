@@ -29,13 +29,10 @@ SHORT_TRAINING = 400
 """Steps below which large networks do not pay."""
 
 LONG_TRAINING = 4000
-"""Steps below which more than 64 sine units take time that is better spent on steps."""
+"""Steps below which more than 48 sine units take time that is better spent on steps."""
 
-WIDE_BYTES = 3000
-"""Budget from which on the context network sees the wider neighbourhood."""
-
-FILTER_BYTES = 3000
-"""Budget from which on a filter follows the sines."""
+LARGE_BYTES = 3000
+"""Budget from which on the context network sees the wider neighbourhood, and a filter follows."""
 
 DOUBLE = 2
 """The level that has two planes: a second one brought 3 % of the loss on kodim15 at half size."""
@@ -108,11 +105,9 @@ def _train(settings: PyramidSettings, goal: Goal, size: int) -> bytes | None:
 
 def _header(settings: PyramidSettings, size: int) -> Header:
     raster = settings.raster
-    width, context, neighbours = network_shape(size, settings.steps)
-    filtered = size >= FILTER_BYTES and settings.steps >= SHORT_TRAINING
     levels = plane_levels(raster.width, raster.height)
     return Header(
-        network=Pyramid(raster.channels, width, context, levels, neighbours, filtered),
+        network=network_shape(raster.channels, levels, size, settings.steps),
         width=raster.width,
         height=raster.height,
         bits=raster.bits,
@@ -124,25 +119,34 @@ def _header(settings: PyramidSettings, size: int) -> Header:
     )
 
 
-def network_shape(size: int, steps: int) -> tuple[int, int, int]:
-    """The networks for a file of `size` bytes and a training of `steps`.
+def network_shape(channels: int, levels: tuple[int, ...], size: int, steps: int) -> Pyramid:
+    """The networks over some planes for a file of `size` bytes and a training of `steps`.
 
-    Sine units, units of each layer of the context network, and the neighbours that this sees. A
-    sine unit has a fraction of the coefficients of one of the context network, and brings more: 40
-    of them with 12 there are 0.4 dB ahead of 12 and 12 for 3.9 kB, and 64 with 16 0.25 ahead of 24
-    and 24 for 15 kB, in less time (kodim15 and kodim05). The wide context brings 0.1 dB from 4 kB
-    on, and costs that much at 2 kB (docs/science.md).
+    Measured with files of 1 to 30 kB (docs/science.md). A coefficient of the sine layers is worth
+    more than one of the context network; two layers, of which the second has half as many units,
+    more than a wide one. Filter and wide context cost what they bring at 2 kB, and short trainings
+    can't use any of these.
 
-    >>> [network_shape(size, 2000) for size in (400, 1000, 4000, 15000)]
-    [(8, 8, 10), (16, 8, 10), (40, 12, 18), (64, 20, 18)]
-    >>> network_shape(20000, 220), network_shape(30000, 16000)
-    ((24, 16, 10), (96, 24, 18))
+    >>> [network_shape(3, (0,), size, 2000).blocks[:2] for size in (400, 4000, 15000)]
+    [((8, 2), (4, 9)), ((24, 2), (12, 25)), ((40, 2), (20, 41))]
+    >>> network_shape(3, (0,), 20000, 220).blocks[:2]
+    ((24, 2), (3, 25))
     """
-    short, long = steps < SHORT_TRAINING, steps >= LONG_TRAINING
-    width = min(24 if short else 96 if long else 64, 8 * round(18 * (size / 1000) ** 0.6 / 8))
-    context = min(16 if short else 24 if long else 20, 4 * round(3 * math.cbrt(size / 4000)))
-    wide = size >= WIDE_BYTES and not short
-    return max(8, width), max(8, context), WIDE if wide else SMALL
+    context = 4 * round(3 * math.cbrt(size / 4000))
+    if steps < SHORT_TRAINING:
+        width = min(24, 8 * round(18 * (size / 1000) ** 0.6 / 8))
+        return Pyramid(channels, max(8, width), min(16, max(8, context)), levels)
+    long, large = steps >= LONG_TRAINING, size >= LARGE_BYTES
+    share = min(8 if long else 6, max(1, round(2 * math.cbrt(size / 1000))))
+    return Pyramid(
+        channels,
+        width=8 * share,
+        second=4 * share,
+        context=min(24 if long else 20, max(8, context)),
+        levels=levels,
+        neighbours=WIDE if large else SMALL,
+        filtered=large,
+    )
 
 
 def plane_levels(width: int, height: int) -> tuple[int, ...]:

@@ -18,10 +18,10 @@ MAGIC = b"\x8fPRC"
 VERSION = 5
 """The newest version of the format that this code reads."""
 
-PLAIN_VERSION, ORDERED_VERSION, WIDE_VERSION, FILTER_VERSION = 2, 3, 4, 5
+PLAIN_VERSION, ORDERED_VERSION, WIDE_VERSION, DEEP_VERSION = 2, 3, 4, 5
 """Those of plain files, of SIRENs with an order of bit planes, of pyramids with a wide context and
-of those with a filter: each file has the oldest that knows all in it, so that older readers
-understand the more."""
+of those with a filter or a second sine layer: each file has the oldest that knows all in it, so
+that older readers understand the more."""
 
 LIMIT_COMPACTION = 64 * 1024
 """Largest compaction D/k, in units of 1/64."""
@@ -29,7 +29,7 @@ LIMIT_COMPACTION = 64 * 1024
 _SIREN, _PYRAMID = 0, 1
 _RASTER_16_BIT = 1 << 3
 _WHOLE_FIRST, _WHOLE_LAST, _RESERVED = 1 << 5, 1 << 6, 1 << 7
-_WIDE, _FILTERED = 1, 2
+_WIDE, _FILTERED, _SECOND = 1, 2, 1
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,11 @@ class Header:
 
 
 def write_header(header: Header, version: int = PLAIN_VERSION) -> bytes:
-    """The header's bytes, at most 34; a version that does not know the network is raised."""
+    """The header's bytes, at most 35; a version that does not know the network is raised."""
     network = header.network
     if isinstance(network, Pyramid):
         version = max(version, WIDE_VERSION if network.neighbours == WIDE else 0)
-        version = max(version, FILTER_VERSION if network.filtered else 0)
+        version = max(version, DEEP_VERSION if network.filtered or network.second else 0)
     raster = network.channels | (_RASTER_16_BIT if header.bits == 16 else 0)
     family = _SIREN if isinstance(network, Siren) else _PYRAMID
     fields = (
@@ -147,7 +147,9 @@ def _write_network(network: Siren | Pyramid, header: Header) -> bytes:
     pairs = bytes(levels[i] << 4 | levels[i + 1] for i in range(0, len(network.levels), 2))
     wide = _WIDE if network.neighbours == WIDE else 0
     context = network.context | wide | (_FILTERED if network.filtered else 0)
-    return bytes([network.width, context, len(network.levels) | whole]) + pairs
+    units = network.width | (_SECOND if network.second else 0)
+    second = bytes([network.second] if network.second else [])
+    return bytes([units, context, len(network.levels) | whole]) + second + pairs
 
 
 def read_header(data: bytes) -> Header:
@@ -214,11 +216,19 @@ def _read_siren(fields: Fields, channels: int, version: int) -> tuple[Callable[[
 
 def _read_pyramid(fields: Fields, channels: int, version: int) -> tuple[Callable[[], Pyramid], int]:
     units, context, count = fields.u8(), fields.u8(), fields.u8()
+    deep = units & _SECOND if version >= DEEP_VERSION else 0
+    second = fields.u8() if deep else 0
     planes = min(count & 31, LIMIT_PLANES + 1)
     pairs = fields.take(-(-planes // 2))
     levels = tuple(pairs[i // 2] >> (0 if i % 2 else 4) & 15 for i in range(planes))
     wide = context & _WIDE if version >= WIDE_VERSION else 0
-    filtered = context & _FILTERED if version >= FILTER_VERSION else 0
+    filtered = context & _FILTERED if version >= DEEP_VERSION else 0
     neighbours = WIDE if wide else SMALL
-    context -= wide + filtered
-    return lambda: Pyramid(channels, units, context, levels, neighbours, bool(filtered)), count
+
+    def make() -> Pyramid:
+        if deep and not second:
+            raise ValueError("a second sine layer without units")
+        sizes = (units - deep, context - wide - filtered)
+        return Pyramid(channels, *sizes, levels, neighbours, bool(filtered), second)
+
+    return make, count

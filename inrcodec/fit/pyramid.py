@@ -8,7 +8,7 @@ each thread on its own band of rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -105,7 +105,7 @@ class PyramidProblem:
 
     def _make_thread(self) -> _Thread:
         a = self.architecture
-        units = max(a.width, len(self.planes) + 4)
+        units = max(a.width, a.second, len(self.planes) + 4)
         hidden = max(a.context, a.neighbours + OTHER_INPUTS)
         return _Thread(
             np.zeros_like(self.y),
@@ -119,6 +119,14 @@ class PyramidProblem:
         """Make the networks of the coefficients."""
         matrices = self.pranc.matrices([alpha.detach() for alpha in self.alphas])
         self._theta = padded([matrix.numpy() for matrix in matrices])
+        self._sines = self._sine_layers(self._theta)
+
+    def _sine_layers(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        return pyramid.sine_layers(arrays[: 2 * self.architecture.mixed_blocks])
+
+    def _filter(self, arrays: Sequence[Array]) -> Sequence[Array]:
+        """Weight and bias of the filter."""
+        return arrays[2 * self.architecture.mixed_blocks :][:2]
 
     def loss(
         self, weight: float, temperature: float, seed: int = 0, differentiate: bool = False
@@ -178,14 +186,14 @@ class PyramidProblem:
     def _paint(self, index: int) -> None:
         first, last = self.band(self.height, index)
         pyramid.synthesize(
-            *(self._u, self._starts, self._rows, self._taps, self._theta[:4], first, last),
+            *(self._u, self._starts, self._rows, self._taps, self._sines, first, last),
             self._plain[:, :, 1:-1],
             self._threads[index].synthesis,
         )
         filtering.spread_rows(self._plain, first, last)
 
     def _filter_error(self, index: int) -> float:
-        (w, b), weight = self._theta[4:6], np.float32(1 / self.target.size)
+        (w, b), weight = self._filter(self._theta), np.float32(1 / self.target.size)
         first, last = self.band(self.height, index)
         squares: float = filtering.filter_error(
             self._plain, w, b, self.target, weight, self._d_out, first, last
@@ -194,13 +202,13 @@ class PyramidProblem:
 
     def _filter_back(self, index: int) -> None:
         thread, (first, last) = self._threads[index], self.band(self.height, index)
-        w, dw, db = self._theta[4], thread.theta[4], thread.theta[5]
+        w, (dw, db) = self._filter(self._theta)[0], self._filter(thread.theta)
         filtering.filter_gradient(self._plain, self._d_out, dw, db, first, last)
         filtering.filter_rows_back(self._d_out, w, self._d_plain, first, last)
         pyramid.synthesis_back(
-            *(self._u, self._starts, self._rows, self._taps, self._theta[:4]),
+            *(self._u, self._starts, self._rows, self._taps, self._sines),
             self._d_plain[:, :, 1:-1],
-            *(first, last, thread.rows, tuple(thread.theta[:4]), thread.synthesis),
+            *(first, last, thread.rows, self._sine_layers(thread.theta), thread.synthesis),
         )
 
     def _rate(self, index: int, weight: float, differentiate: bool) -> float:
@@ -249,13 +257,13 @@ class PyramidProblem:
             self._starts,
             self._rows,
             self._taps,
-            self._theta[:4],
+            self._sines,
             self.target,
             first,
             last,
             np.float32(1 / self.target.size),
             thread.rows,
-            tuple(thread.theta[:4]),
+            self._sine_layers(thread.theta),
             thread.synthesis,
             differentiate,
         )

@@ -61,19 +61,23 @@ def _synthesis_rows(
     A filter is near the identity, and counts as such below it.
     """
     chosen = rng.choice(problem.pixels, min(PIXELS, problem.pixels), replace=False)
-    z = problem.features(problem.q, chosen).T
-    w1, w2 = matrices[:2]
+    mixed = problem.architecture.mixed_blocks
+    *hidden, last = matrices[:mixed]
     ones = np.ones((len(chosen), 1), np.float32)
-    z = np.concatenate([z, ones], axis=1)
-    sines = z @ w1.T
-    signs = rng.choice([-1.0, 1.0], (len(chosen), len(w2))).astype(np.float32)
-    if index == 2:
-        first, second = signs, np.concatenate([_seen(problem, chosen), ones], axis=1)
-    elif index == 0:
-        first, second = (signs @ w2[:, :-1]) * np.cos(sines), z
+    below = [np.concatenate([problem.features(problem.q, chosen).T, ones], axis=1)]
+    slopes = []
+    for matrix in hidden:
+        angles = below[-1] @ matrix.T
+        slopes.append(np.cos(angles))
+        below.append(np.concatenate([np.sin(angles), ones], axis=1))
+    first: Matrix = rng.choice([-1.0, 1.0], (len(chosen), len(last))).astype(np.float32)
+    if index == mixed:
+        second = np.concatenate([_seen(problem, chosen), ones], axis=1)
     else:
-        first, second = signs, np.concatenate([np.sin(sines), ones], axis=1)
-    return _outer(first, second), 1 / len(chosen) / len(w2)
+        second = below[index]
+        for k in reversed(range(index, mixed - 1)):
+            first = (first @ matrices[k + 1][:, :-1]) * slopes[k]
+    return _outer(first, second), 1 / len(chosen) / len(last)
 
 
 def _seen(problem: PyramidProblem, chosen: NDArray[np.int64]) -> Matrix:

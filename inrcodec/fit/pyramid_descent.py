@@ -43,15 +43,15 @@ class Descent:
         self.q: Array = np.floor(problem.y + np.float32(0.5))
         self._wanted: Array = problem.y.copy()
         matrices = [m.numpy() for m in problem.pranc.matrices(problem.alphas)]
-        w1, w2 = matrices[:2]
-        taps = matrices[2] if problem.architecture.filtered else np.zeros((0, 1), np.float32)
+        mixed, blocks = problem.architecture.mixed_blocks, problem.architecture.synthesis_blocks
+        *hidden, linear = matrices[:mixed]
+        layers = [*hidden, np.zeros((0, len(hidden[0]) + 1), np.float32)][:2]
+        taps = matrices[mixed] if problem.architecture.filtered else np.zeros((0, 1), np.float32)
         self._theta = (
-            np.ascontiguousarray(w1[:, :-1].T),
-            np.ascontiguousarray(w1[:, -1]),
-            np.ascontiguousarray(w2[:, :-1]),
+            *(a.copy() for layer in layers for a in (layer[:, :-1].T, layer[:, -1])),
+            np.ascontiguousarray(linear[:, :-1]),
             np.ascontiguousarray(taps[:, :-1]),
         )
-        blocks = problem.architecture.synthesis_blocks
         self._network: tuple[Fixed, ...] = fixed_point([m.astype(float) for m in matrices[blocks:]])
         self._tables = [tables_of(plane, planes, self.q) for plane in planes]
         self._most = np.array([np.abs(plane.inner(self.q)).max() for plane in planes], np.int64)
@@ -67,10 +67,11 @@ class Descent:
         self._z = np.ascontiguousarray(
             problem.features(self.q, np.arange(problem.pixels)).T
         ).reshape(problem.height, problem.width, -1)
-        shown: Array = np.empty((problem.height, problem.width, len(w2)), np.float32)
+        shown: Array = np.empty((problem.height, problem.width, len(linear)), np.float32)
         for row, out in zip(self._z, shown, strict=True):
-            sines = np.sin(row @ self._theta[0] + self._theta[1])
-            out[:] = sines @ self._theta[2].T + w2[:, -1]
+            for matrix in hidden:
+                row = np.sin(row @ matrix[:, :-1].T + matrix[:, -1])
+            out[:] = row @ linear[:, :-1].T + linear[:, -1]
         if len(taps):
             shown = filtered(shown, taps)
         self._error: Array = shown - problem.target.transpose(1, 2, 0)

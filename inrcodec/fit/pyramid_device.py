@@ -93,17 +93,20 @@ class DeviceProblem(PyramidProblem):
             (rows @ plane @ cols).flatten()
             for plane, (rows, cols) in zip(planes, self._up, strict=True)
         ]
-        z = torch.stack(features, dim=-1)
-        h = torch.sin(linear(z, matrices[0][:, :-1], matrices[0][:, -1]))
-        return linear(h, matrices[1][:, :-1], matrices[1][:, -1]).T
+        h = torch.stack(features, dim=-1)
+        *hidden, last = matrices[: self.architecture.mixed_blocks]
+        for matrix in hidden:
+            h = torch.sin(linear(h, matrix[:, :-1], matrix[:, -1]))
+        return linear(h, last[:, :-1], last[:, -1]).T
 
     def _error(self, matrices: Sequence[Tensor], planes: Sequence[Tensor]) -> Tensor:
         output = self._plain_output(matrices, planes)
         if self.architecture.filtered:
+            matrix = matrices[self.architecture.mixed_blocks]
             picture = output.view(1, -1, self.height, self.width)
-            taps = matrices[2][:, :-1].view(len(output), len(output), 3, 3)
+            taps = matrix[:, :-1].view(len(output), len(output), 3, 3)
             beside = pad(picture, (1, 1, 1, 1), mode="replicate")
-            output = output + conv2d(beside, taps, matrices[2][:, -1]).flatten(2)[0]
+            output = output + conv2d(beside, taps, matrix[:, -1]).flatten(2)[0]
         return (output - self._wanted).square().mean()
 
     def _bits(self, matrices: Sequence[Tensor], planes: Sequence[Tensor]) -> Tensor:

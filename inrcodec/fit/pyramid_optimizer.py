@@ -82,6 +82,8 @@ def _network_rates(problem: PyramidProblem) -> Sequence[float]:
     matrices = problem.pranc.matrices(problem.alphas)
     scale = float(problem.pranc.blocks[0].scale.mean())
     first = float(matrices[0][:, :-1].abs().mean())
-    second = float(matrices[1].abs().mean()) + 0.05
+    mixed = problem.architecture.mixed_blocks
+    hidden = [float(matrix.abs().mean()) for matrix in matrices[1 : mixed - 1]]
+    linear = float(matrices[mixed - 1].abs().mean()) + 0.05
     own = [FILTER_RATE] if problem.architecture.filtered else []
-    return [rate / scale for rate in (first, second, *own, 0.15, 0.15, 0.15)]
+    return [rate / scale for rate in (first, *hidden, linear, *own, 0.15, 0.15, 0.15)]

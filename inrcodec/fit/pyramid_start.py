@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ WARM_LATENT_RATE = 0.25
 
 WARM_LAST = 0.3
 """Rates at its end, as a share of the peak; 0.1 and 0.6 are level."""
+
+F = TypeVar("F", np.float32, np.float64)
 
 Advance = Callable[[int, float], None]
 """Is told of each step: pixels and PSNR."""
@@ -98,23 +101,33 @@ def _start_networks(
     matrices: list[NDArray[np.float64]] = [np.zeros(shape) for shape in a.blocks]
     matrices[0][:, :-1] = rng.normal(size=(a.width, len(a.levels))) * spreads
     matrices[0][:, -1] = rng.uniform(-1, 1, a.width)
+    if a.second:
+        matrices[1][:, :-1] = rng.normal(size=(a.second, a.width)) / math.sqrt(a.width)
+        matrices[1][:, -1] = rng.uniform(-1, 1, a.second)
     matrices[-3:] = _start_context(a.context, a.neighbours, rng)
-    matrices[1] = _linear_layer(problem, matrices[0], rng)
+    matrices[a.mixed_blocks - 1] = _linear_layer(problem, matrices[: a.mixed_blocks - 1], rng)
     for k, matrix in enumerate(matrices):
         _set_layer(problem, k, matrix)
 
 
 def _linear_layer(
-    problem: PyramidProblem, first: NDArray[np.float64], rng: np.random.Generator
+    problem: PyramidProblem, hidden: Sequence[NDArray[np.float64]], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """The layer above the sines of `first` that makes the picture best, from some of its pixels."""
+    """The layer above the sines of `hidden` that makes the picture best, by some of its pixels."""
     chosen = rng.choice(problem.pixels, min(20000, problem.pixels), replace=False)
     features = problem.features(np.round(problem.y), chosen)
-    sines = np.sin(first[:, :-1] @ features + first[:, -1:])
-    sines = np.concatenate([sines, np.ones((1, len(chosen)))])
+    sines = np.concatenate([_sines(hidden, features), np.ones((1, len(chosen)))])
     wanted = problem.target.reshape(len(problem.target), -1)[:, chosen]
     normal = sines @ sines.T + 1e-3 * len(chosen) * np.eye(len(sines))
     return np.asarray(np.linalg.solve(normal, sines @ wanted.T).T, np.float64)
+
+
+def _sines(hidden: Sequence[NDArray[F]], z: Array) -> NDArray[F]:
+    """The units (units, N) of the last of some sine layers, from their inputs (planes, N)."""
+    h = z.astype(hidden[0].dtype)
+    for matrix in hidden:
+        h = np.sin(matrix[:, :-1] @ h + matrix[:, -1:])
+    return h
 
 
 def _set_layer(problem: PyramidProblem, k: int, matrix: NDArray[np.float64]) -> None:
@@ -223,7 +236,7 @@ def _carry(source: PyramidProblem, to: PyramidProblem) -> None:
     own[:, :common] = first[:, :common] * 2.0**octaves
     own[:, -1] = first[:, -1]
     _set_layer(to, 0, own)
-    for k in (1, -3, -2, -1):
+    for k in (*range(1, to.architecture.mixed_blocks), -3, -2, -1):
         to.alphas[k] = source.alphas[k].clone()
 
 
@@ -231,10 +244,13 @@ def _set_finest(problem: PyramidProblem, weight: float) -> None:
     """Lay into the finest plane what luma lacks without it, and adapt the linear layer."""
     finest = len(problem.planes) - 1
     problem.planes[finest].inner(problem.y)[:] = 0
-    first, second = (m.numpy() for m in problem.pranc.matrices(problem.alphas)[:2])
+    mixed = problem.architecture.mixed_blocks
+    matrices = problem.pranc.matrices(problem.alphas)[:mixed]
+    *hidden, linear = (matrix.numpy() for matrix in matrices)
     z = problem.features(problem.y, np.arange(problem.pixels))
-    shown = second[:, :-1] @ np.sin(first[:, :-1] @ z + first[:, -1:]) + second[:, -1:]
+    shown = linear[:, :-1] @ _sines(hidden, z) + linear[:, -1:]
     rest = _components(problem.target - shown.reshape(problem.target.shape))[0]
     _set_plane(problem, finest, rest, weight)
     rng = np.random.default_rng(problem.header.seed)
-    _set_layer(problem, 1, _linear_layer(problem, first.astype(np.float64), rng))
+    hidden = [matrix.astype(np.float64) for matrix in hidden]
+    _set_layer(problem, mixed - 1, _linear_layer(problem, hidden, rng))

@@ -123,7 +123,8 @@ CONTEXT_SCALE = 0.25
 
 @dataclass(frozen=True)
 class Pyramid:
-    """A sine layer over latent planes, g(p) = W₂ sin(W₁ z(p) + b₁) + b₂, and a context network.
+    """One or two sine layers over latent planes, g(p) = W₂ sin(W₁ z(p) + b₁) + b₂ if there is one,
+    and a context network.
 
     With a filter the picture is g(p) + Σ Fᵢ g(p + δᵢ) + b over the 9 pixels around p.
 
@@ -135,6 +136,7 @@ class Pyramid:
             has 1/2^ℓ of the picture's resolution.
         neighbours: latents of its own plane that the context network sees, 10 or 18.
         filtered: whether a filter over the output follows.
+        second: units of a second sine layer, likewise, or 0 where there is none.
 
     Raises:
         ValueError: an attribute is outside its range.
@@ -152,6 +154,7 @@ class Pyramid:
     levels: tuple[int, ...]
     neighbours: int = SMALL
     filtered: bool = False
+    second: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what the attributes do not allow."""
@@ -159,7 +162,7 @@ class Pyramid:
             raise ValueError(f"{self.channels} channels; there may be 1 to 4")
         if self.neighbours not in (SMALL, WIDE):
             raise ValueError(f"{self.neighbours} neighbours; there may be {SMALL} or {WIDE}")
-        for units in (self.width, self.context):
+        for units in (self.width, self.context, self.second or self.width):
             if not 4 <= units <= LIMIT_UNITS or units % 4:
                 raise ValueError(f"{units} units; there may be a multiple of 4 from 4 to 128")
         if not 1 <= len(self.levels) <= LIMIT_PLANES:
@@ -171,14 +174,16 @@ class Pyramid:
 
     @property
     def blocks(self) -> tuple[tuple[int, int], ...]:
-        """(rows, cols) of each layer, with biases: two of synthesis, the filter, three of context.
+        """(rows, cols) of each layer, with biases: two or three of synthesis, the filter, three of
+        context.
 
         The filter's columns are the taps of the first channel, row by row, then of the second.
         """
         taps = (self.channels, FILTER_TAPS * self.channels + 1)
         return (
             (self.width, len(self.levels) + 1),
-            (self.channels, self.width + 1),
+            *([(self.second, self.width + 1)] if self.second else []),
+            (self.channels, (self.second or self.width) + 1),
             *([taps] if self.filtered else []),
             (self.context, self.neighbours + OTHER_INPUTS + 1),
             (self.context, self.context + 1),
@@ -198,12 +203,12 @@ class Pyramid:
     @property
     def synthesis_blocks(self) -> int:
         """How many of the blocks belong to the synthesis; the others are the context network's."""
-        return 3 if self.filtered else 2
+        return self.mixed_blocks + self.filtered
 
     @property
     def mixed_blocks(self) -> int:
         """How many of the blocks, from the first on, a basis may mix: not the filter's."""
-        return 2
+        return 3 if self.second else 2
 
     @property
     def D(self) -> int:  # noqa: N802

@@ -1,4 +1,4 @@
-"""The pyramid: a sine layer over latent planes, `W₂ sin(W₁ z(p) + b₁) + b₂`.
+"""The pyramid: one or two sine layers over latent planes, such as `W₂ sin(W₁ z(p) + b₁) + b₂`.
 
 z(p) are the planes' values at p, each times 2^-ℓ for a plane of level ℓ. Latents and a context
 network for them are COOL-CHIC's (Ladune et al. 2023); the sine is SIREN's (Sitzmann et al. 2020).
@@ -42,7 +42,7 @@ class PyramidNetwork(nn.Module):
     @property
     def whole_layers(self) -> tuple[str, str]:
         """The names of the first and the last layer that a basis may mix."""
-        return "layers.0", "layers.1"
+        return "layers.0", f"layers.{self.architecture.mixed_blocks - 1}"
 
     @property
     def unmixed_layers(self) -> tuple[str, ...]:
@@ -74,7 +74,8 @@ class PyramidNetwork(nn.Module):
         seen = plain[rows[:, None, :, None], cols[None, :, None, :]]
         # (N, M, 3, 3, C) in the order of the filter's columns
         taps = seen.permute(0, 1, 4, 2, 3).flatten(2)
-        return seen[:, :, 1, 1] + linear(taps, matrices[2][:, :-1], matrices[2][:, -1])
+        last = matrices[self.architecture.synthesis_blocks - 1]
+        return seen[:, :, 1, 1] + linear(taps, last[:, :-1], last[:, -1])
 
     def _sines(
         self,
@@ -89,9 +90,11 @@ class PyramidNetwork(nn.Module):
         ]
         zeros = matrices[0].new_zeros(len(ys), len(xs))
         features += [zeros] * (len(self.architecture.levels) - len(features))
-        z = torch.stack(features, dim=-1)
-        h = torch.sin(linear(z, matrices[0][:, :-1], matrices[0][:, -1]))
-        return linear(h, matrices[1][:, :-1], matrices[1][:, -1])
+        h = torch.stack(features, dim=-1)
+        *hidden, last = matrices[: self.architecture.mixed_blocks]
+        for matrix in hidden:
+            h = torch.sin(linear(h, matrix[:, :-1], matrix[:, -1]))
+        return linear(h, last[:, :-1], last[:, -1])
 
 
 def _interpolate(

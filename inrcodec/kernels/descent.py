@@ -39,19 +39,38 @@ def measure_rows(tables: Any, network: Any, most: int, bits: Any, first: int, la
 
 
 @compiled
-def _look(z: Any, theta: Any, i: int, sines: Any, cosines: Any) -> None:
-    """Sines and cosines (W, units) of row i of the picture."""
-    w1, b1 = theta[0], theta[1]
-    units = len(b1)
+def _look(z: Any, theta: Any, i: int, waves: Any) -> None:
+    """Sines and cosines (W, units) of both layers in row i of the picture."""
+    w1, b1, w2, b2 = theta[:4]
+    row = i % len(waves[0])
+    s1, c1, s2, c2 = waves[0][row], waves[1][row], waves[2][row], waves[3][row]
     for j in range(z.shape[1]):
-        for u in range(units):
-            sines[j, u] = b1[u]
-        for p in range(z.shape[2]):
-            value = z[i, j, p]
-            for u in range(units):
-                sines[j, u] += w1[p, u] * value
-        for u in range(units):
-            sines[j, u], cosines[j, u] = sine_and_cosine(sines[j, u])
+        _wave(z[i, j], w1, b1, s1[j], c1[j])
+        if len(b2):
+            _wave(s1[j], w2, b2, s2[j], c2[j])
+
+
+@compiled
+def _wave(x: Any, w: Any, b: Any, sines: Any, cosines: Any) -> None:
+    """Of wᵀ x + b."""
+    for u in range(len(b)):
+        sines[u] = b[u]
+    for p in range(len(x)):
+        for u in range(len(b)):
+            sines[u] += w[p, u] * x[p]
+    for u in range(len(b)):
+        sines[u], cosines[u] = sine_and_cosine(sines[u])
+
+
+@compiled
+def _turn(angle: Any, s: Any, c: Any, work: Any, keep: bool) -> None:
+    """Write to `work` how much sines s change where the angles grow by `angle`; or `keep` that."""
+    for u in range(len(s)):
+        sine, cosine = sine_and_cosine(angle[u])
+        work[u] = s[u] * (cosine - _ONE) + c[u] * sine
+        if keep:
+            c[u] = c[u] * cosine - s[u] * sine
+            s[u] += work[u]
 
 
 @compiled
@@ -65,8 +84,7 @@ def _squares(
     y_taps: Any,
     xs: Any,
     x_taps: Any,
-    sines: Any,
-    cosines: Any,
+    waves: Any,
     work: Any,
     moved: Any,
     keep: bool,
@@ -74,31 +92,38 @@ def _squares(
     """The change of the sum of squared errors when a latent of plane k moves by d.
 
     It touches the rows ys[0] to ys[1] and columns xs[0] to xs[1] of `z` (H, W, planes) and `error`
-    (H, W, C), with the weights `y_taps` and `x_taps`. Row i of the picture has its sines and
-    cosines (W, units) at i modulo their number. With `keep` all these change as well. A filter
-    sees what has `moved`, two pixels of zeros around it.
+    (H, W, C), with the weights `y_taps` and `x_taps`. Row i of the picture has the `waves` of
+    `_look` at i modulo their number. With `keep` all these change as well. A filter sees what has
+    `moved`, two pixels of zeros around it.
     """
-    w1, b1, w2, taps = theta
-    units, channels = len(b1), error.shape[2]
-    filtered = len(taps) > 0
+    w1, _, w2, b2, w3, taps = theta
+    angle1, work1, angle2, work2 = work
+    filtered, deep = len(taps) > 0, len(b2) > 0
     if filtered:
         moved[: ys[1] - ys[0] + 4, : xs[1] - xs[0] + 4] = _ZERO
     total: Any = 0.0
     for i in range(ys[0], ys[1]):
         tap = d * y_taps[i - ys[0]]
-        row = i % len(sines)
+        row = i % len(waves[0])
         for j in range(xs[0], xs[1]):
             move = tap * x_taps[j - xs[0]]
             if move == 0:
                 continue
-            s, c = sines[row, j], cosines[row, j]
-            for u in range(units):
-                sine, cosine = sine_and_cosine(w1[k, u] * move)
-                work[u] = s[u] * (cosine - _ONE) + c[u] * sine
-            for channel in range(channels):
+            for u in range(len(angle1)):
+                angle1[u] = w1[k, u] * move
+            _turn(angle1, waves[0][row, j], waves[1][row, j], work1, keep)
+            top = work1
+            if deep:
+                angle2[:] = _ZERO
+                for u in range(len(work1)):
+                    for v in range(len(angle2)):
+                        angle2[v] += w2[u, v] * work1[u]
+                _turn(angle2, waves[2][row, j], waves[3][row, j], work2, keep)
+                top = work2
+            for channel in range(error.shape[2]):
                 change: Any = _ZERO
-                for u in range(units):
-                    change += w2[channel, u] * work[u]
+                for u in range(len(top)):
+                    change += w3[channel, u] * top[u]
                 if filtered:
                     moved[i - ys[0] + 2, j - xs[0] + 2, channel] = change
                     continue
@@ -107,10 +132,6 @@ def _squares(
                     error[i, j, channel] += change
             if keep:
                 z[i, j, k] += move
-                for u in range(units):
-                    sine, cosine = sine_and_cosine(w1[k, u] * move)
-                    c[u] = c[u] * cosine - s[u] * sine
-                    s[u] += work[u]
     return _filtered_squares(error, taps, moved, ys, xs, keep) if filtered else total
 
 
@@ -240,9 +261,9 @@ def descend_rows(
     become cheaper by more than `saving` bits. `planes` are the tables of this plane and of the next
     `followers` (three in all, of which the rest stand in), `most` their largest magnitudes, and
     `bits` what their latents cost, which is kept up to date as `z` and `error` are. `theta` is the
-    weight, transposed, and bias of the sine layer, the weight of the linear one and that of the
-    filter, which may have no rows. `rows` (h, 2) and `row_taps` (h, ·) say which rows of the
-    picture a latent touches, and how much.
+    weight, transposed, and bias of the first sine layer and the second, which may have no units,
+    the weight of the linear one and that of the filter, which may have no rows. `rows` (h, 2) and
+    `row_taps` (h, ·) say which rows of the picture a latent touches, and how much.
     """
     plane = planes[0][0]
     octaves, far_octaves = planes[0][7] - planes[1][7], planes[0][7] - planes[2][7]
@@ -252,24 +273,33 @@ def descend_rows(
         _scratch(planes[1], network),
         _scratch(planes[2], network),
     )
-    units = len(theta[1])
-    work = np.zeros(units, np.float32)
+    units, second = len(theta[1]), len(theta[3])
+    work = (
+        np.zeros(units, np.float32),
+        np.zeros(units, np.float32),
+        np.zeros(second, np.float32),
+        np.zeros(second, np.float32),
+    )
     window = np.int64(np.max(rows[first:last, 1] - rows[first:last, 0])) if last > first else 1
     wide = np.int64(np.max(cols[:, 1] - cols[:, 0]))
     moved = np.zeros((window + 4, wide + 4, error.shape[2]), np.float32)
-    sines = np.zeros((window, z.shape[1], units), np.float32)
-    cosines = np.zeros_like(sines)
+    waves = (
+        np.zeros((window, z.shape[1], units), np.float32),
+        np.zeros((window, z.shape[1], units), np.float32),
+        np.zeros((window, z.shape[1], second), np.float32),
+        np.zeros((window, z.shape[1], second), np.float32),
+    )
     seen: Any = 0
     for y in range(first, last):
         for i in range(max(seen, rows[y, 0]), rows[y, 1]):
-            _look(z, theta, i, sines[i % window], cosines[i % window])
+            _look(z, theta, i, waves)
         seen = rows[y, 1]
         for x in range(bits[0].shape[1]):
             value = plane[y + BORDER, x + BORDER]
             off = wanted[y + BORDER, x + BORDER] - value
             back = np.float32(0 if abs(off) <= far_off else 1 if off > 0 else -1)
             down = np.float32(0 if value == 0 else -1 if value > 0 else 1)
-            place = (rows[y], row_taps[y], cols[x], col_taps[x], sines, cosines, work, moved)
+            place = (rows[y], row_taps[y], cols[x], col_taps[x], waves, work, moved)
             for d in (back, down if down != back else _ZERO):
                 if d == 0 or abs(value + d) > most[0]:
                     continue

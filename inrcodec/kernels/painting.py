@@ -30,7 +30,8 @@ def paint_pyramid(
         (xs, cols), (ys, rows) = (around(v, n) for v, n in zip((xs, ys), picture, strict=True))
         plain = _paint(architecture, matrices, planes, xs, ys)
         out = np.empty((len(plain), len(rows), len(cols)), np.float32)
-        w, b = matrices[2][:, :-1], matrices[2][:, -1]
+        last = matrices[architecture.mixed_blocks]
+        w, b = last[:, :-1], last[:, -1]
         filtering.filter_places(plain, np.ascontiguousarray(w), b.copy(), rows, cols, out)
     return np.ascontiguousarray(out.transpose(1, 2, 0))
 
@@ -58,14 +59,14 @@ def _paint(
         pyramid.interpolate_rows(plane[first:last], cols, col_taps, 0, part, 0, last - first)
         parts.append(part)
     out = np.empty((architecture.channels, len(ys), len(xs)), np.float32)
-    units = max(architecture.width, count + 4, 4)
+    units = max(architecture.width, architecture.second, count + 4)
     scratch = tuple(np.zeros(units * BLOCK, np.float32) for _ in range(pyramid.SCRATCH))
     pyramid.synthesize(
         np.concatenate([part.ravel() for part in parts]),
         starts,
         rows,
         taps,
-        padded(matrices[:2]),
+        pyramid.sine_layers(padded(matrices[: architecture.mixed_blocks])),
         0,
         len(ys),
         out,

@@ -1,15 +1,17 @@
 """What a training step of the pyramid does besides the context network, fused (Numba).
 
-Soft rounding of the latents, their interpolation and its adjoint, the sine layer with its error and
-gradients, and Adam's step. Everything is float32; `inr.pyramid` has the plain PyTorch version.
+Soft rounding of the latents, their interpolation and its adjoint, the sine layers with their error
+and gradients, and Adam's step. Everything is float32; `inr.pyramid` has the plain PyTorch version.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inrcodec.kernels.blocks import BLOCK, affine, affine_back, affine_gradient, exp2
 from inrcodec.kernels.elementwise import compiled, sine_and_cosine
@@ -19,8 +21,15 @@ _ZERO, _ONE, _TWO, _HALF = np.float32(0), np.float32(1), np.float32(2), np.float
 _M0, _M1, _M2 = np.uint32(0x9E3779B1), np.uint32(0x7FEB352D), np.uint32(0x846CA68B)
 _S15, _S16, _LOW = np.uint32(15), np.uint32(16), np.uint32(0xFFFF)
 
-SCRATCH = 6
+SCRATCH = 9
 """Buffers of a block that `synthesis_step` needs."""
+
+
+def sine_layers(theta: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], ...]:
+    """Weight and bias of two sine layers and the linear one, the second without rows if `theta` has
+    two layers in all."""
+    nothing = (np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
+    return (*theta[:2], *(theta[2:4] if len(theta) == 6 else nothing), *theta[-2:])
 
 
 @compiled
@@ -145,6 +154,23 @@ def _sines(s: Any, cosine: Any, n: int) -> None:
 
 
 @compiled
+def _hidden(theta: Any, scratch: Any) -> Any:
+    """The units that the linear layer sees of a block, whose features are the first of `scratch`.
+
+    The next but one are sines and cosines of either layer.
+    """
+    w1, b1, w2, b2, _, _ = theta
+    z, _, s1, c1, s2, c2, _, _, _ = scratch
+    affine(w1, b1, z, s1)
+    _sines(s1, c1, w1.shape[0] * BLOCK)
+    if len(w2) == 0:
+        return s1
+    affine(w2, b2, s1, s2)
+    _sines(s2, c2, w2.shape[0] * BLOCK)
+    return s2
+
+
+@compiled
 def synthesize(
     u: Any,
     starts: Any,
@@ -157,15 +183,12 @@ def synthesize(
     scratch: Any,
 ) -> None:
     """Channels `out` (C, H, W) of rows `first` to `last`; arguments as in `synthesis_step`."""
-    w1, b1, w2, b2 = theta
-    z, s, cosine, o = scratch[0], scratch[1], scratch[2], scratch[3]
+    z, o = scratch[0], scratch[1]
     for y in range(first, last):
         for x0 in range(0, out.shape[2], BLOCK):
             n = min(BLOCK, out.shape[2] - x0)
             _features(u, starts, rows, taps, out.shape[2], y, x0, n, z)
-            affine(w1, b1, z, s)
-            _sines(s, cosine, w1.shape[0] * BLOCK)
-            affine(w2, b2, s, o)
+            affine(theta[4], theta[5], _hidden(theta, scratch), o)
             for c in range(out.shape[0]):
                 row = out[c, y, x0 : x0 + n]
                 for p in range(n):
@@ -191,21 +214,19 @@ def synthesis_step(
     """Sum of squared errors over rows `first` to `last` of `target` (C, H, W).
 
     `u` holds the planes, interpolated along their rows: plane k from starts[k] on, (h_k, W). Row y
-    of the picture needs rows[k, y] of it with weights taps[k, y]. `theta` is weight and bias of the
-    sine layer and the linear one, the latter with an even number of rows.
+    of the picture needs rows[k, y] of it with weights taps[k, y]. `theta` is weight and bias of two
+    sine layers, of which the second may have no rows, and of the linear one, which has an even
+    number of them.
     With `differentiate` the gradients, times `weight`, are added to `d_u` and `d_theta`.
     """
-    w1, b1, w2, b2 = theta
-    z, s, cosine, out, _, _ = scratch
+    z, out = scratch[0], scratch[1]
     channels, _, width = target.shape
     total: Any = 0.0
     for y in range(first, last):
         for x0 in range(0, width, BLOCK):
             n = min(BLOCK, width - x0)
             _features(u, starts, rows, taps, width, y, x0, n, z)
-            affine(w1, b1, z, s)
-            _sines(s, cosine, w1.shape[0] * BLOCK)
-            affine(w2, b2, s, out)
+            affine(theta[4], theta[5], _hidden(theta, scratch), out)
             for c in range(channels):
                 error: Any = _ZERO
                 wanted = target[c, y, x0 : x0 + n]
@@ -236,15 +257,13 @@ def synthesis_back(
 ) -> None:
     """Add to `d_u` and `d_theta` what rows `first` to `last` of the `gradient` (C, H, W) by the
     output give them; the other arguments as in `synthesis_step`."""
-    w1, b1, _, _ = theta
-    z, s, cosine, out, _, _ = scratch
+    z, out = scratch[0], scratch[1]
     channels, _, width = gradient.shape
     for y in range(first, last):
         for x0 in range(0, width, BLOCK):
             n = min(BLOCK, width - x0)
             _features(u, starts, rows, taps, width, y, x0, n, z)
-            affine(w1, b1, z, s)
-            _sines(s, cosine, w1.shape[0] * BLOCK)
+            _hidden(theta, scratch)
             for c in range(channels):
                 row = gradient[c, y, x0 : x0 + n]
                 for p in range(n):
@@ -264,20 +283,28 @@ def _back(
     d_theta: Any,
     scratch: Any,
 ) -> None:
-    """The gradients of n pixels, `place`, from that by their channels, the fourth of `scratch`."""
-    w1, _, w2, _ = theta
-    d_w1, d_b1, d_w2, d_b2 = d_theta
-    z, s, cosine, out, g, d_z = scratch
+    """The gradients of n pixels, `place`, from that by their channels, the second of `scratch`."""
+    w1, _, w2, _, w3, _ = theta
+    d_w1, d_b1, d_w2, d_b2, d_w3, d_b3 = d_theta
+    z, out, s1, c1, s2, c2, g1, g2, d_z = scratch
     width, y, x0, n = place
-    for c in range(w2.shape[0]):
+    for c in range(w3.shape[0]):
         for p in range(n if c < channels else 0, BLOCK):
             out[_U(c * BLOCK + p)] = _ZERO
-    affine_gradient(out, s, d_w2, d_b2)
-    affine_back(w2, out, g)
+    if len(w2) == 0:
+        affine_gradient(out, s1, d_w3, d_b3)
+        affine_back(w3, out, g1)
+    else:
+        affine_gradient(out, s2, d_w3, d_b3)
+        affine_back(w3, out, g2)
+        for i in range(w2.shape[0] * BLOCK):
+            g2[_U(i)] *= c2[_U(i)]
+        affine_gradient(g2, s1, d_w2, d_b2)
+        affine_back(w2, g2, g1)
     for i in range(w1.shape[0] * BLOCK):
-        g[_U(i)] *= cosine[_U(i)]
-    affine_gradient(g, z, d_w1, d_b1)
-    affine_back(w1, g, d_z)
+        g1[_U(i)] *= c1[_U(i)]
+    affine_gradient(g1, z, d_w1, d_b1)
+    affine_back(w1, g1, d_z)
     for k in range(len(starts)):
         for t in range(4):
             tap = taps[k, y, t]

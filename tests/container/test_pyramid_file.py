@@ -30,10 +30,10 @@ exec("\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)), SPEC)
 
 
 def contents(levels=(2, 1, 1, 0), width=13, height=9, channels=3, seed=0, spread=2.0,
-             neighbours=10, filtered=False, **options):  # fmt: skip
+             neighbours=10, filtered=False, second=0, **options):  # fmt: skip
     """Random networks and latents."""
     rng = np.random.default_rng(seed)
-    network = Pyramid(channels, 8, 4, levels, neighbours, filtered)
+    network = Pyramid(channels, 8, 4, levels, neighbours, filtered, second)
     header = Header(network, width, height, **options)
     layers = []
     for k in header.coefficients:
@@ -53,10 +53,10 @@ def made(parts=(), **options):
 
 
 @pytest.mark.parametrize("parts", [(), (2, 2), (1, 1, 1, 1)])
-@pytest.mark.parametrize("bits, filtered", [(8, False), (16, False), (8, True)])
-def test_what_is_written_is_read(parts, bits, filtered):
-    options = {"bits": bits, "filtered": filtered}
-    header, layers, latents = contents(seed=77, basis="hadamard", compaction=90, **options)
+@pytest.mark.parametrize("bits, network", [(8, {}), (16, {}), (8, {"filtered": True, "second": 8})])
+def test_what_is_written_is_read(parts, bits, network):
+    options = {"bits": bits, "basis": "hadamard", "compaction": 90}
+    header, layers, latents = contents(seed=77, **options, **network)
     data = write(header, layers, latents=latents, parts=parts, icc=b"profile")
     file = read(data)
     assert file.header == header and file.complete and file.icc == b"profile"
@@ -249,6 +249,8 @@ def test_what_cannot_be_written():
         {"levels": tuple([0] * 17)},
         {"channels": 5},
         {"neighbours": 12},
+        {"second": 6},
+        {"second": 132},
     ],
 )
 def test_impossible_pyramids(wrong):
@@ -259,11 +261,16 @@ def test_impossible_pyramids(wrong):
 
 @pytest.mark.parametrize("levels", [(0,), (3, 2, 2), (6, 5, 4, 3, 2, 2, 1, 0), (15,) * 16])
 def test_headers_come_back(levels):
-    for neighbours, filtered, version in ((10, False, 2), (18, False, 4), (10, True, 5)):
-        network = Pyramid(2, 20, 128, levels, neighbours, filtered)
+    for *kind, version in (
+        (10, False, 0, 2),
+        (18, False, 0, 4),
+        (10, True, 0, 5),
+        (10, False, 8, 5),
+    ):
+        network = Pyramid(2, 20, 128, levels, *kind)
         header = Header(network, 700, 65535, bits=16, seed=2**32 - 1)
         data = write_header(header)
-        assert read_header(data) == header and len(data) <= 34
+        assert read_header(data) == header and len(data) <= 35
         assert data[4] == version
 
 
@@ -344,10 +351,11 @@ def cubic(s, level):
 
 
 @pytest.mark.parametrize("size", [(13, 9), (40, 31)])
-@pytest.mark.parametrize("filtered", [False, True])
+@pytest.mark.parametrize("filtered, second", [(False, 0), (True, 0), (True, 4)])
 @pytest.mark.parametrize("channels", [1, 4])
-def test_the_documents_rendering(size, channels, filtered):
-    header, layers, latents = contents(channels=channels, spread=0.7, filtered=filtered)
+def test_the_documents_rendering(size, channels, filtered, second):
+    network = {"filtered": filtered, "second": second}
+    header, layers, latents = contents(channels=channels, spread=0.7, **network)
     file = read(write(header, layers, latents=latents))
     u = (np.arange(size[0]) + 0.5) * 13 / size[0] - 0.5
     v = (np.arange(size[1]) + 0.5) * 9 / size[1] - 0.5
@@ -364,8 +372,10 @@ def test_the_documents_rendering(size, channels, filtered):
             rows = np.clip(np.arange(r - 1, r + 3), 0, plane.shape[0] - 1)
             cols = np.clip(np.arange(c - 1, c + 3), 0, plane.shape[1] - 1)
             z.append(taps_y @ plane[np.ix_(rows, cols)] @ taps_x * 2.0**-level)
-        first, second = blocks[:2]
-        return second[:, :-1] @ np.sin(first[:, :-1] @ z + first[:, -1]) + second[:, -1]
+        for matrix in blocks[: 2 if second else 1]:
+            z = np.sin(matrix[:, :-1] @ z + matrix[:, -1])
+        linear = blocks[2 if second else 1]
+        return linear[:, :-1] @ z + linear[:, -1]
 
     def o(x, y):
         if not filtered:
@@ -373,7 +383,8 @@ def test_the_documents_rendering(size, channels, filtered):
         right = [min(max(x + i, min(x, 0)), max(x, 12)) for i in (-1, 0, 1)]
         down = [min(max(y + j, min(y, 0)), max(y, 8)) for j in (-1, 0, 1)]
         seen = np.array([[g(s, t) for s in right] for t in down])
-        return g(x, y) + blocks[2][:, :-1] @ seen.transpose(2, 0, 1).ravel() + blocks[2][:, -1]
+        taps = blocks[3 if second else 2]
+        return g(x, y) + taps[:, :-1] @ seen.transpose(2, 0, 1).ravel() + taps[:, -1]
 
     o = np.array([[o(x, y) for x in u] for y in v])
     theirs = np.floor(np.clip((o + 1) / 2, 0, 1) * 255 + 0.5).astype(int)

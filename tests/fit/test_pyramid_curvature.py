@@ -19,10 +19,10 @@ from inrcodec.inr.architecture import Pyramid
 WEIGHT = 2e-3
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["plain", "filtered"])
+@pytest.fixture(scope="module", params=[{}, {"filtered": True, "second": 8}])
 def problem(request):
     raster = from_pillow(Image.fromarray(data.astronaut()[64:160, 160:288]))
-    network = Pyramid(3, width=8, context=8, levels=(3, 2, 1, 0), filtered=request.param)
+    network = Pyramid(3, width=8, context=8, levels=(3, 2, 1, 0), **request.param)
     problem = PyramidProblem(samples_of(raster), Header(network, raster.width, raster.height))
     fit = PyramidFit(problem, Goal(size=2000), 200, Clock(200, None, 2000), b"")
     for _ in range(200):
@@ -35,11 +35,11 @@ def cost(problem):
     return error + WEIGHT * bits / problem.pixels
 
 
-@pytest.mark.parametrize("index", range(6))
+@pytest.mark.parametrize("index", range(7))
 @pytest.mark.parametrize("kind", ["equal", "scaled"])
 def test_moves_cost_what_it_says(problem, index, kind):
-    if index == len(problem.alphas):
-        pytest.skip("there is no filter")
+    if index >= len(problem.alphas):
+        pytest.skip("there is no second layer and no filter")
     base = cost(problem)
     factor = curvature_factor(problem, index, WEIGHT, 1)
     alpha = problem.alphas[index].clone()

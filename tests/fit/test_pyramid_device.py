@@ -26,16 +26,16 @@ SHAPES = [
     (3, (2, 1, 1, 0), 37, 21),
     (1, (0,), 9, 5),
     (4, (4, 3, 2, 2, 1, 0), 150, 40),
-    (3, (2, 1, 0), 20, 31, True),
+    (3, (2, 1, 0), 20, 31, {"filtered": True, "second": 8}),
 ]
 
 
-def pair(channels, levels, width, height, filtered=False, *, device):
+def pair(channels, levels, width, height, network=None, *, device):
     """The same picture as a problem of the kernels and of a device."""
     rng = np.random.default_rng(0)
     samples = rng.integers(0, 256, (height, width, channels)).astype(np.uint8)
     raster = Raster(samples, has_alpha=channels == 4)
-    header = Header(Pyramid(channels, 8, 12, levels, filtered=filtered), width, height)
+    header = Header(Pyramid(channels, 8, 12, levels, **(network or {})), width, height)
     both = (
         PyramidProblem(samples_of(raster), header),
         DeviceProblem(samples_of(raster), header, device),
@@ -45,8 +45,8 @@ def pair(channels, levels, width, height, filtered=False, *, device):
         start(made, 0.01, seed=1)
         for plane in made.planes:
             plane.inner(made.y)[:] = plane.inner(latents)
-        if filtered:
-            made.alphas[2] += 0.3
+        if network:
+            made.alphas[3] += 0.3
     return both
 
 
@@ -72,7 +72,7 @@ def test_loss_and_gradients_are_the_kernels(shape, device):
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_step_is_the_kernels(device):
     found = []
-    for made in pair(*SHAPES[-1], device=device):
+    for made in pair(*SHAPES[0], device=device):
         before = made.y.copy()
         optimizer = Optimizer(made)
         optimizer.step(0.02, 0.4, 0.05, 0.2)

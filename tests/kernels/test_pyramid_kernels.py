@@ -30,17 +30,13 @@ SHAPES = [
 ]
 
 
-def problem(
-    channels, units, context, levels, width, height, threads=1, neighbours=10, filtered=False
-):
+def problem(channels, units, context, levels, width, height, threads=1, **network):
     rng = np.random.default_rng(0)
     samples = rng.integers(0, 256, (height, width, channels)).astype(np.uint8)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        header = Header(
-            Pyramid(channels, units, context, levels, neighbours, filtered), width, height
-        )
+        header = Header(Pyramid(channels, units, context, levels, **network), width, height)
         raster = Raster(samples, has_alpha=channels in (2, 4))
         made = PyramidProblem(samples_of(raster), header)
     finally:
@@ -99,12 +95,19 @@ def reference(made, q, weight):
 
 
 @pytest.mark.parametrize(
-    "threads, neighbours, filtered",
-    [(1, 10, False), (1, 18, False), (3, 10, False), (1, 10, True), (3, 18, True)],
+    "threads, network",
+    [
+        (1, {}),
+        (3, {}),
+        (1, {"neighbours": 18}),
+        (1, {"filtered": True}),
+        (1, {"second": 4}),
+        (3, {"neighbours": 18, "filtered": True, "second": 12}),
+    ],
 )
 @pytest.mark.parametrize("shape", SHAPES)
-def test_loss_and_gradients_are_autograds(shape, threads, neighbours, filtered):
-    made, weight = problem(*shape, threads, neighbours, filtered), 0.02
+def test_loss_and_gradients_are_autograds(shape, threads, network):
+    made, weight = problem(*shape, threads, **network), 0.02
     error, bits = made.loss(weight, 0.5, seed=3, differentiate=True)
     q = [
         torch.from_numpy(plane.inner(made.q).astype(np.float64)).requires_grad_()
