@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -39,6 +41,16 @@ def test_budgets_are_kept_and_used_to_99_percent(cat, budget):
     assert 0.99 * budget <= len(data) <= budget
     file = inrcodec.open(data)
     assert isinstance(file.header.network, Pyramid) and file.complete
+
+
+def test_a_longer_training_gets_a_deeper_network(cat):
+    data = encode(cat, max_bytes=3200, effort=2)
+    assert 0.99 * 3200 <= len(data) <= 3200
+    network = inrcodec.open(data).header.network
+    assert network.filtered and network.second and network.neighbours == 18
+    short = encode(cat, max_bytes=3200)
+    assert inrcodec.open(short).header.network.blocks[1] == (3, 25)
+    assert distance(inrcodec.decode(data), cat) > 37
 
 
 def test_it_beats_jpeg_and_a_siren_of_the_same_size(cat):
@@ -135,8 +147,11 @@ def test_progress_runs_to_the_end(cat):
     assert all(p.psnr and p.size for p in seen)
 
 
-def test_parts_of_the_picture_are_those_of_the_whole(cat):
-    data = encode(cat, max_bytes=900)
+@pytest.mark.parametrize("deep", [False, True])
+def test_parts_of_the_picture_are_those_of_the_whole(cat, deep):
+    # The golden file has a filter, which sees beyond the borders of a part.
+    golden = Path(__file__).parent / "golden" / "rgb_deep_v5.prc"
+    data = golden.read_bytes() if deep else encode(cat, max_bytes=900)
     whole = np.asarray(inrcodec.decode(data)).astype(int)
     part = np.asarray(inrcodec.decode(data, region=(20, 10, 40, 30))).astype(int)
     assert np.abs(part - whole[10:40, 20:60]).max() <= 1
