@@ -349,7 +349,7 @@ class PyramidProblem:
         return -10 * math.log10(max(error, 1e-12) / 4)
 
     def features(self, latents: Array, chosen: NDArray[np.int64]) -> Array:
-        """The inputs of the sine layer (planes, N) at some pixels, numbered row by row."""
+        """The inputs of the first sine layer (planes, N) at some pixels, numbered row by row."""
         features = [
             expand(self, k, plane.inner(latents)).ravel()[chosen] * 2.0**-plane.level
             for k, plane in enumerate(self.planes)
