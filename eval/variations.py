@@ -26,7 +26,7 @@ from inrcodec.fit import (
 from inrcodec.fit.problem import Problem
 from inrcodec.fit.quantize import RateControl
 from inrcodec.inr import siren
-from inrcodec.inr.architecture import SMALL
+from inrcodec.inr.architecture import SMALL, Pyramid
 
 
 def _plain(matrix: np.ndarray) -> np.ndarray:
@@ -80,9 +80,15 @@ class _Adam(_GroupedAdam):
         super().__init__(vectors, shapes, [1.0] * len(vectors))
 
 
-def _units(count: int) -> Callable[[int, int], tuple[int, int, int]]:
-    """Both networks of as many units whatever the budget."""
-    return lambda size, steps: (count, count, SMALL)
+def _units(count: int) -> Callable[[int, tuple[int, ...], int, int], Pyramid]:
+    """One sine layer and a context network of as many units whatever the budget, and no filter."""
+    return lambda channels, levels, size, steps: Pyramid(channels, count, count, levels)
+
+
+def _without(**parts: Any) -> Callable[[int, tuple[int, ...], int, int], Pyramid]:
+    """The networks of the budget with some of their parts replaced."""
+    whole = pyramid_encoder.network_shape
+    return lambda *of: replace(whole(*of), **parts)
 
 
 def _cold(*_: Any) -> bool:
@@ -150,8 +156,17 @@ PYRAMID_PARTS = {
     "no-descent": Variation(
         "no descent at three times λ", pyramid_train, "DESCENT_WEIGHT", (1.0, 1.0)
     ),
-    "units-8": Variation("networks of 8 units", pyramid_encoder, "network_shape", _units(8)),
-    "units-24": Variation("networks of 24 units", pyramid_encoder, "network_shape", _units(24)),
+    "units-8": Variation(
+        "one sine layer, all of 8 units", pyramid_encoder, "network_shape", _units(8)
+    ),
+    "units-24": Variation(
+        "one sine layer, all of 24 units", pyramid_encoder, "network_shape", _units(24)
+    ),
+    "one-layer": Variation("one sine layer", pyramid_encoder, "network_shape", _without(second=0)),
+    "no-filter": Variation("no filter", pyramid_encoder, "network_shape", _without(filtered=False)),
+    "near-context": Variation(
+        "10 neighbours", pyramid_encoder, "network_shape", _without(neighbours=SMALL)
+    ),
     "adam-networks": Variation("Adam in place of SOAP", pyramid_optimizer, "Soap", _GroupedAdam),
 }
 """The same of the pyramid's."""
