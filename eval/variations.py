@@ -80,12 +80,16 @@ class _Adam(_GroupedAdam):
         super().__init__(vectors, shapes, [1.0] * len(vectors))
 
 
-def _units(count: int) -> Callable[[int, tuple[int, ...], int, int], Pyramid]:
+NetworkShape = Callable[[int, tuple[int, ...], int, int], Pyramid]
+"""What `pyramid_encoder.network_shape` is."""
+
+
+def _units(count: int) -> NetworkShape:
     """One sine layer and a context network of as many units whatever the budget, and no filter."""
     return lambda channels, levels, size, steps: Pyramid(channels, count, count, levels)
 
 
-def _without(**parts: Any) -> Callable[[int, tuple[int, ...], int, int], Pyramid]:
+def _without(**parts: Any) -> NetworkShape:
     """The networks of the budget with some of their parts replaced."""
     whole = pyramid_encoder.network_shape
     return lambda *of: replace(whole(*of), **parts)
