@@ -1,5 +1,7 @@
 """Thumbnails: near the picture at that size, from the first part of a file, of every mode."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -49,6 +51,13 @@ def test_planes_are_left_out_by_their_level(encoded):
         for plane, same in zip(some.latents, whole.latents, strict=False):
             assert np.array_equal(plane, same)
         assert some.missing == sum(plane.size for plane in whole.latents[count:])
+
+
+def test_of_sets_of_planes_the_first_may_be_enough():
+    data = (Path(__file__).parent / "golden" / "rgb_sets_v6.prc").read_bytes()
+    assert inrcodec.open(data).header.network.levels == (4, 3, 2, 2, 1, 2, 1, 0)
+    counts = [len(inrcodec.container.open(data, finest).latents) for finest in (2, 1, 0)]
+    assert counts == [4, 7, 8]
 
 
 def test_damage_is_seen_also_where_it_is_left_out(encoded):

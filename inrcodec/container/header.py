@@ -15,13 +15,13 @@ from inrcodec.inr.architecture import LIMIT_PLANES, SMALL, WIDE, Pyramid, Siren
 from inrcodec.pranc import layout
 
 MAGIC = b"\x8fPRC"
-VERSION = 5
+VERSION = 6
 """The newest version of the format that this code reads."""
 
-PLAIN_VERSION, ORDERED_VERSION, WIDE_VERSION, DEEP_VERSION = 2, 3, 4, 5
-"""Those of plain files, of SIRENs with an order of bit planes, of pyramids with a wide context and
-of those with a filter or a second sine layer: each file has the oldest that knows all in it, so
-that older readers understand the more."""
+PLAIN_VERSION, ORDERED_VERSION, WIDE_VERSION, DEEP_VERSION, SETS_VERSION = 2, 3, 4, 5, 6
+"""Those of plain files, of SIRENs with an order of bit planes, of pyramids with a wide context, of
+those with a filter or a second sine layer and of those with more than one set of planes: each file
+has the oldest that knows all in it, so that older readers understand the more."""
 
 LIMIT_COMPACTION = 64 * 1024
 """Largest compaction D/k, in units of 1/64."""
@@ -116,6 +116,7 @@ def write_header(header: Header, version: int = PLAIN_VERSION) -> bytes:
     if isinstance(network, Pyramid):
         version = max(version, WIDE_VERSION if network.neighbours == WIDE else 0)
         version = max(version, DEEP_VERSION if network.filtered or network.second else 0)
+        version = max(version, SETS_VERSION if len(network.sets) > 1 else 0)
     raster = network.channels | (_RASTER_16_BIT if header.bits == 16 else 0)
     family = _SIREN if isinstance(network, Siren) else _PYRAMID
     fields = (
@@ -229,6 +230,9 @@ def _read_pyramid(fields: Fields, channels: int, version: int) -> tuple[Callable
         if deep and not second:
             raise ValueError("a second sine layer without units")
         sizes = (units - deep, context - wide - filtered)
-        return Pyramid(channels, *sizes, levels, neighbours, bool(filtered), second)
+        network = Pyramid(channels, *sizes, levels, neighbours, bool(filtered), second)
+        if version < SETS_VERSION and len(network.sets) > 1:
+            raise ValueError(f"planes of levels {levels}; they may not ascend")
+        return network
 
     return make, count

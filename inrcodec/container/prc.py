@@ -374,7 +374,7 @@ class _LatentReader:
         self._network = context_network(layers[pyramid.synthesis_blocks :])
         self._values = np.zeros(self._planes[-1].stop, np.float32)
         self._done = 0
-        self._wanted = max(1, sum(plane.level >= finest for plane in self._planes))
+        self._wanted = _wanted(pyramid, finest)
         self.missing = sum(plane.shape[0] * plane.shape[1] for plane in self._planes)
 
     @property
@@ -418,6 +418,21 @@ class _LatentReader:
                 self._done += 1
             decoded -= plane.shape[0] * plane.shape[1]
         return len(coded)
+
+
+def _wanted(pyramid: Pyramid, finest: int) -> int:
+    """How many planes, if none of a level below `finest` is wanted.
+
+    Of a first set that goes further than that, no others.
+
+    >>> sets = Pyramid(channels=3, width=16, context=8, levels=(2, 1, 1, 2, 1, 0))
+    >>> [_wanted(sets, finest) for finest in (3, 2, 1, 0)]
+    [1, 1, 5, 6]
+    """
+    levels, first = pyramid.levels, pyramid.levels[: pyramid.sets[0]]
+    if first[-1] < finest:
+        return max(1, sum(level >= finest for level in first))
+    return max(k for k, level in enumerate(levels, 1) if level >= finest)
 
 
 @dataclass(frozen=True)

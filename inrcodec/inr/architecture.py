@@ -7,6 +7,7 @@ COOL-CHIC (Ladune et al. 2023) and C3 (Kim et al. 2024).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 LIMIT_WIDTH = 1024
 """Most sine units of a layer."""
@@ -132,8 +133,9 @@ class Pyramid:
         channels: outputs, 1 to 4.
         width: sine units, a multiple of 4 from 4 to 128.
         context: units of either hidden layer of the context network, likewise.
-        levels: level of each plane in coding order, at most 16; never ascending. A plane of level ℓ
-            has 1/2^ℓ of the picture's resolution.
+        levels: level of each plane in coding order, at most 16. A plane of level ℓ has 1/2^ℓ of the
+            picture's resolution. A set of planes goes from coarse to fine; the first plane of all
+            is the coarsest, or as coarse as any.
         neighbours: latents of its own plane that the context network sees, 10 or 18.
         filtered: whether a filter over the output follows.
         second: units of a second sine layer, likewise, or 0 where there is none.
@@ -167,9 +169,9 @@ class Pyramid:
                 raise ValueError(f"{units} units; there may be a multiple of 4 from 4 to 128")
         if not 1 <= len(self.levels) <= LIMIT_PLANES:
             raise ValueError(f"{len(self.levels)} planes; there may be 1 to {LIMIT_PLANES}")
-        if sorted(self.levels, reverse=True) != list(self.levels):
-            raise ValueError(f"planes of levels {self.levels}; they may not ascend")
-        if not 0 <= self.levels[-1] <= self.levels[0] <= LIMIT_LEVEL:
+        if max(self.levels) > self.levels[0]:
+            raise ValueError(f"planes of levels {self.levels}; none may be coarser than the first")
+        if not 0 <= min(self.levels) <= self.levels[0] <= LIMIT_LEVEL:
             raise ValueError(f"planes of levels {self.levels}; they may be 0 to {LIMIT_LEVEL}")
 
     @property
@@ -189,6 +191,18 @@ class Pyramid:
             (self.context, self.context + 1),
             (2, self.context + 1),
         )
+
+    @property
+    def sets(self) -> tuple[int, ...]:
+        """How many planes each set has: where levels ascend, another one begins.
+
+        >>> Pyramid(channels=3, width=16, context=8, levels=(2, 1, 1, 0)).sets
+        (4,)
+        >>> Pyramid(channels=3, width=16, context=8, levels=(2, 1, 2, 1, 0)).sets
+        (2, 3)
+        """
+        rises = [k for k, (a, b) in enumerate(pairwise(self.levels), 1) if b > a]
+        return tuple(b - a for a, b in pairwise([0, *rises, len(self.levels)]))
 
     @property
     def macs_per_pixel(self) -> float:

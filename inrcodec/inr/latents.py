@@ -6,6 +6,7 @@ plane is interpolated, so that it has a value anywhere; at the borders its sampl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,11 +94,29 @@ def lay_out(pyramid: Pyramid, width: int, height: int) -> list[Plane]:
     for index, (level, shape) in enumerate(
         zip(pyramid.levels, pyramid.planes(width, height), strict=True)
     ):
-        near, far = (_parents(level, shape, planes, index - distance) for distance in (1, 2))
+        near, far = (
+            _parents(level, shape, planes, other) for other in _before(pyramid.levels, index)
+        )
         start = planes[-1].stop if planes else 0
         later = pyramid.levels[index + 1 :].count(level)
         planes.append(Plane(level, later, shape, start, near, far))
     return planes
+
+
+def _before(levels: Sequence[int], index: int) -> tuple[int, int]:
+    """The two planes that a plane has its context in, or -1: in a pyramid of one set those coded
+    just before it; in a further set one of the sets before, the next to it in resolution, and the
+    plane coded before it.
+
+    >>> [_before((2, 1, 1, 2, 1, 0), index) for index in range(6)]
+    [(-1, -1), (0, -1), (1, 0), (0, -1), (2, 3), (4, 2)]
+    """
+    coarser = [k for k in range(index) if levels[k] >= levels[index]]
+    if not coarser:
+        return -1, -1
+    near = max(coarser, key=lambda k: (-levels[k], k))
+    far = index - 1 if index - 1 in coarser else near
+    return near, far if far != near else _before(levels, near)[0]
 
 
 def _parents(level: int, shape: tuple[int, int], planes: list[Plane], index: int) -> Parents:

@@ -259,7 +259,11 @@ def test_impossible_pyramids(wrong):
         Pyramid(**(right | wrong))
 
 
-@pytest.mark.parametrize("levels", [(0,), (3, 2, 2), (6, 5, 4, 3, 2, 2, 1, 0), (15,) * 16])
+SETS = (2, 1, 1, 2, 1, 0)
+"""Levels of two sets of planes."""
+
+
+@pytest.mark.parametrize("levels", [(0,), (3, 2, 2), (6, 5, 4, 3, 2, 2, 1, 0), (15,) * 16, SETS])
 def test_headers_come_back(levels):
     for *kind, version in (
         (10, False, 0, 2),
@@ -271,7 +275,15 @@ def test_headers_come_back(levels):
         header = Header(network, 700, 65535, bits=16, seed=2**32 - 1)
         data = write_header(header)
         assert read_header(data) == header and len(data) <= 35
-        assert data[4] == version
+        assert data[4] == (6 if levels == SETS else version)
+
+
+def test_before_version_6_there_is_one_set():
+    data = bytearray(write_header(Header(Pyramid(3, 8, 8, SETS, filtered=True), 70, 50)))
+    data[4] = 5
+    data[-4:] = checksum(bytes(data[:-4]))
+    with pytest.raises(FormatError, match="they may not ascend"):
+        read_header(bytes(data))
 
 
 @settings(max_examples=60, deadline=None)
@@ -287,20 +299,21 @@ SEEN = ("..www..", ".wsssw.", "wsssssw", "wss....")
 """Neighbours of a latent, whose own place is in the middle of the last row: s small, w wide."""
 
 
+@pytest.mark.parametrize("levels", [(2, 1, 1, 0), SETS])
 @pytest.mark.parametrize("neighbours", [10, 18])
-def test_a_file_by_the_document_alone(neighbours):
-    header, layers, latents = contents(width=11, height=7, neighbours=neighbours)
+def test_a_file_by_the_document_alone(neighbours, levels):
+    header, layers, latents = contents(levels, width=11, height=7, neighbours=neighbours)
     data = write(header, layers, latents=latents)
     part = read(data).parts[2]
     payload = data[part.offset : part.offset + part.size - 4][2 if part.size < 130 else 3 :]
-    count, largest = payload[0], list(payload[1:5])
-    assert count == 4
-    coder = SPEC["RangeDecoder"](payload[5:])
+    count, largest = payload[0], list(payload[1 : len(levels) + 1])
+    assert count == len(levels)
+    coder = SPEC["RangeDecoder"](payload[len(levels) + 1 :])
     blocks = [
         np.floor(layer.symbols * 2.0 ** (168 // 8 - 26) * 2**12 + 0.5).astype(int).reshape(shape)
         for layer, shape in zip(layers[2:], header.network.blocks[2:], strict=True)
     ]
-    levels, decoded = header.network.levels, []
+    decoded = []
     for k, (height, width) in enumerate(header.network.planes(11, 7)):
         plane = np.zeros((height + 3, width + 6), int)
         for i in range(height):
@@ -313,13 +326,13 @@ def test_a_file_by_the_document_alone(neighbours):
                 assert n == neighbours
                 x += [0, 0, 0, 0]
                 x += [levels[k], levels[k + 1 :].count(levels[k])]
-                for before in (1, 2):
-                    if k < before:
+                for role, m in enumerate(SPEC["planes_before"](levels, k)):
+                    if m is None:
                         continue
-                    other, d = decoded[k - before], levels[k - before] - levels[k]
+                    other, d = decoded[m], levels[m] - levels[k]
                     r0, r1 = SPEC["nearest"](i, d, other.shape[0])
                     c0, c1 = SPEC["nearest"](j, d, other.shape[1])
-                    if before == 1:
+                    if role == 0:
                         x[n : n + 3] = other[r0, c0], other[r0, c1], other[r1, c0]
                     else:
                         x[n + 3] = other[r0, c0]
