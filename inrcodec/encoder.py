@@ -101,6 +101,7 @@ class _Settings:
     icc: bytes
     report: Report | None
     order: str = "none"
+    progressive: bool = False
 
 
 def encode(
@@ -118,6 +119,7 @@ def encode(
     device: str = "auto",
     strip: bool = False,
     order: str = "none",
+    progressive: bool = False,
     report: Report | None = None,
 ) -> bytes:
     """Encode a picture as the bytes of a `.prc` file.
@@ -141,6 +143,9 @@ def encode(
         order: of a SIREN's coefficients, bit plane after bit plane: "magnitude", the largest
             first, or "contribution", those first that the picture feels most; a prefix then holds
             these. "none" is layer by layer. With family "auto" an order means a SIREN.
+        progressive: train a pyramid so that a quarter and a half of its file show about what files
+            of such sizes would, in twice the steps and for a part of the whole's quality. With
+            family "auto" it means a pyramid.
         report: called with a `fit.schedule.Progress` a few times a second.
 
     Returns:
@@ -169,6 +174,8 @@ def encode(
         raise ValueError(f"unknown order {order!r}; known are {', '.join(ORDERS)}")
     if order != "none" and family == "pyramid":
         raise ValueError(f"order {order} is for the family siren; leave one of the two away")
+    if progressive and (family == "siren" or order != "none"):
+        raise ValueError("progressive is for the family pyramid; leave siren and order away")
     raster = image if isinstance(image, Raster) else from_pillow(image)
     ratio = DEFAULT_COMPACTION[basis] if compaction is None else compaction
     settings = _Settings(
@@ -181,10 +188,13 @@ def encode(
         icc=b"" if strip else raster.icc,
         report=report,
         order=order,
+        progressive=progressive,
     )
     budget = None if psnr is not None else _budget(raster, bpp, max_bytes, quality)
     if family == "auto" and order != "none":
         family = "siren"
+    if family == "auto" and progressive:
+        family = "pyramid"
     if family == "auto":
         expected = expected_bytes(raster, psnr or 0) if budget is None else budget
         family = choose_family(raster, expected - (len(settings.icc) if budget else 0))
@@ -219,6 +229,7 @@ def _encode_pyramid(settings: _Settings, budget: int | None, psnr: float | None)
         device=settings.device,
         icc=settings.icc,
         report=settings.report,
+        progressive=settings.progressive,
     )
     if psnr is not None:
         _check_psnr(psnr)

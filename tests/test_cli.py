@@ -161,6 +161,22 @@ def test_an_order_of_coefficients_is_told_and_lets_the_file_be_cut(folder):
     fails(run("encode", "cat.png", "b.prc", *options, "--family", "pyramid"), "family siren")
 
 
+def test_a_progressive_file_shows_the_picture_early(folder):
+    options = ("--bytes", "1500", "--effort", "1")
+    for name, kind in (("plain", ("--family", "pyramid")), ("early", ("--progressive",))):
+        result = run("encode", "cat.png", f"{name}.prc", *options, *kind)
+        assert result.exit_code == 0, result.output
+        result = run("decode", f"{name}.prc", f"{name}.png", "--fraction", "0.5")
+        assert result.exit_code == 0, result.output
+    wanted = np.asarray(Image.open("cat.png"), float)
+    plain, early = (
+        np.square(np.asarray(Image.open(f"{name}.png"), float) - wanted).mean()
+        for name in ("plain", "early")
+    )
+    assert early < plain
+    fails(run("encode", "cat.png", "b.prc", "--progressive", "--family", "siren"), "progressive")
+
+
 def test_the_demo_writes_its_files_and_prints_a_table(folder):
     result = run("demo", "here", "--effort", "1")
     assert result.exit_code == 0, result.output

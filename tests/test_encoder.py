@@ -175,6 +175,8 @@ def test_progress_runs_from_fit_to_the_end(photograph):
         ({"basis": "dense", "compaction": 0.5}, "compaction"),
         ({"order": "random"}, "unknown order"),
         ({"order": "magnitude", "family": "pyramid"}, "for the family siren"),
+        ({"progressive": True, "family": "siren"}, "for the family pyramid"),
+        ({"progressive": True, "order": "magnitude"}, "for the family pyramid"),
     ],
 )
 def test_arguments_outside_their_range_are_refused(photograph, arguments, message):

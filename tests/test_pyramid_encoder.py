@@ -71,6 +71,30 @@ def test_more_bytes_give_a_better_picture(cat):
     assert found[0] + 1 < found[1] < found[2] - 1
 
 
+def test_a_progressive_file_shows_a_good_picture_early(cat):
+    plain, file = (
+        encode(cat, max_bytes=3000, effort=2, progressive=early) for early in (False, True)
+    )
+    assert 0.99 * 3000 <= len(file) <= 3000
+    opened = inrcodec.open(file)
+    assert opened.header.network.sets == (5, 3)
+    end = opened.parts[3].offset + opened.parts[3].size
+    assert 0.35 * 3000 < end < 0.55 * 3000
+    shown = [distance(inrcodec.decode(file[:size]), cat) for size in (end, len(file))]
+    plainly = [distance(inrcodec.decode(plain[:size]), cat) for size in (end, len(plain))]
+    assert shown[0] > plainly[0] + 2 and plainly[1] - 2.5 < shown[1] > shown[0] + 1
+
+
+def test_progressive_files_have_budgets_targets_and_small_pictures(cat):
+    data = encode(cat, psnr=30, progressive=True)
+    assert distance(inrcodec.decode(data), cat) >= 30
+    tiny = encode(cat.resize((17, 9)), max_bytes=500, progressive=True)
+    assert len(inrcodec.open(tiny).header.network.sets) == 1
+    assert encode(cat, max_bytes=900, progressive=True) == encode(
+        cat, max_bytes=900, progressive=True, family="auto"
+    )
+
+
 def test_a_wanted_psnr_is_reached_and_hardly_passed(cat):
     data = encode(cat, psnr=28.0)
     assert 28.0 <= distance(inrcodec.decode(data), cat) < 28.6

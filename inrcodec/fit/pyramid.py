@@ -35,10 +35,26 @@ BETAS = (0.9, 0.95)
 _NOTHING = np.zeros((1, 1), np.float32)
 
 
+@dataclass
+class Prefix:
+    """The first planes of a picture, whose own picture counts too.
+
+    Attributes:
+        planes: how many.
+        weight: of its mean squared error, beside 1 for that of the whole picture.
+        error: that error, of the last loss.
+    """
+
+    planes: int
+    weight: float = 0.0
+    error: float = 0.0
+
+
 @dataclass(eq=False)
 class _Thread:
-    """What a thread writes: gradients, and blocks of activations."""
+    """What a thread writes: gradients, bits of each plane, and blocks of activations."""
 
+    bits: NDArray[np.float64]
     latents: Array
     rows: Array
     theta: list[Array]
@@ -53,6 +69,8 @@ class PyramidProblem:
         y: all latents in one array, see `inr.latents`; not integers until the end.
         alphas: the networks' coefficients (k,), one vector a block.
         gradients: of the last loss by the coefficients.
+        prefixes: what counts besides the whole picture, ascending by their planes.
+        price: of a bit of each plane, in bits.
     """
 
     def __init__(self, target: Array, header: Header) -> None:
@@ -66,6 +84,8 @@ class PyramidProblem:
         _, self.pranc = grow_pyramid(header, "cpu")
         self.alphas = self.pranc.zeros()
         self.gradients = self.pranc.zeros()
+        self.prefixes: list[Prefix] = []
+        self.price = np.ones(len(self.planes))
         self._step = 0
         size = self.planes[-1].stop
         # In one array: which loop a kernel takes, and so the last bit, depends on their order.
@@ -108,6 +128,7 @@ class PyramidProblem:
         units = max(a.width, a.second, len(self.planes) + 4)
         hidden = max(a.context, a.neighbours + OTHER_INPUTS)
         return _Thread(
+            np.zeros(len(self.planes)),
             np.zeros_like(self.y),
             np.zeros_like(self._u),
             [np.zeros_like(theta) for theta in self._theta],
@@ -133,12 +154,15 @@ class PyramidProblem:
     ) -> tuple[float, float]:
         """Mean squared error and bits of the latents, softly rounded; see `kernels.pyramid`.
 
-        With `differentiate`, `gradients` are those of error + weight · bits per pixel, and
-        `descend` can follow.
+        With `differentiate`, `gradients` are those of error + weight · bits per pixel, with the
+        prefixes' errors and the prices of the bits, and `descend` can follow.
         """
         self.load()
         self.run(lambda i: self._prepare(i, temperature, seed, differentiate))
         bits = sum(self.run(lambda i: self._rate(i, weight / self.pixels, differentiate)))
+        if differentiate:
+            for prefix in self.prefixes:
+                prefix.error = self._prefix_error(prefix, differentiate)
         squares = self._all_squares(differentiate)
         if differentiate:
             self.run(self._gather_rows)
@@ -161,24 +185,49 @@ class PyramidProblem:
         self.load()
         return sum(self.run(lambda i: self._rate(i, 0.0, differentiate=False)))
 
+    def plane_bits(self) -> NDArray[np.float64]:
+        """Bits of each plane, of the last loss."""
+        total: NDArray[np.float64] = np.sum([thread.bits for thread in self._threads], axis=0)
+        return total
+
     def error(self) -> float:
-        """Mean squared error with the latents of the last loss and the synthesis as it is now."""
+        """Mean squared error with the latents of the last loss and the synthesis as it is now, and
+        those of the prefixes by their weights."""
         self.load()
-        return self._all_squares(differentiate=False) / self.target.size
+        own = self._all_squares(differentiate=False) / self.target.size
+        return own + sum(
+            prefix.weight * self._prefix_error(prefix, differentiate=False)
+            for prefix in self.prefixes
+        )
+
+    def _prefix_error(self, prefix: Prefix, differentiate: bool) -> float:
+        """The mean squared error of a prefix's picture, and its gradients times its weight.
+
+        Of all gradients by rows it leaves those of its planes alone.
+        """
+        start = self._starts[prefix.planes]
+        later = self._u[start:].copy()
+        self._u[start:] = 0
+        squares = self._all_squares(differentiate, prefix.weight)
+        self._u[start:] = later
+        for thread in self._threads:
+            thread.rows[start:] = 0
+        return squares / self.target.size
 
     def unfiltered(self) -> Array:
         """What a filter sees (C, H, W), at the latents and networks of the last loss."""
         return self._plain[:, :, 1:-1]
 
-    def _all_squares(self, differentiate: bool) -> float:
-        """The sum of the squared errors, and with `differentiate` the gradients by rows and θ.
+    def _all_squares(self, differentiate: bool, weight: float = 1.0) -> float:
+        """The sum of the squared errors, and with `differentiate` the gradients by rows and θ of
+        `weight` times the mean.
 
         A filter needs what other threads make of the rows beside, so they wait for one another.
         """
         if not self.architecture.filtered:
-            return sum(self.run(lambda i: self._squares(i, differentiate)))
+            return sum(self.run(lambda i: self._squares(i, differentiate, weight)))
         self.run(self._paint)
-        squares = sum(self.run(self._filter_error))
+        squares = sum(self.run(lambda i: self._filter_error(i, weight)))
         if differentiate:
             self.run(self._filter_back)
         return squares
@@ -192,11 +241,11 @@ class PyramidProblem:
         )
         filtering.spread_rows(self._plain, first, last)
 
-    def _filter_error(self, index: int) -> float:
-        (w, b), weight = self._filter(self._theta), np.float32(1 / self.target.size)
+    def _filter_error(self, index: int, weight: float) -> float:
+        (w, b), share = self._filter(self._theta), np.float32(weight / self.target.size)
         first, last = self.band(self.height, index)
         squares: float = filtering.filter_error(
-            self._plain, w, b, self.target, weight, self._d_out, first, last
+            self._plain, w, b, self.target, share, self._d_out, first, last
         )
         return squares
 
@@ -212,7 +261,7 @@ class PyramidProblem:
         )
 
     def _rate(self, index: int, weight: float, differentiate: bool) -> float:
-        thread, bits = self._threads[index], 0.0
+        thread = self._threads[index]
         for k, plane in enumerate(self.planes):
             first, last = self.band(plane.shape[0], index)
             view = plane.view(self.q)
@@ -221,7 +270,7 @@ class PyramidProblem:
             )
             near, d_near = self._parent(plane.near, thread)
             far, d_far = self._parent(plane.far, thread)
-            bits += context.context_rate(
+            thread.bits[k] = context.context_rate(
                 view,
                 near,
                 plane.near.rows,
@@ -233,7 +282,7 @@ class PyramidProblem:
                 self._theta[-6:],
                 first,
                 last,
-                np.float32(weight),
+                np.float32(weight * self.price[k]),
                 plane.view(thread.latents),
                 d_near,
                 d_far,
@@ -241,7 +290,7 @@ class PyramidProblem:
                 thread.context,
                 differentiate,
             )
-        return bits
+        return float(sum(thread.bits))
 
     def _parent(self, parents: Parents, thread: _Thread) -> tuple[Array, Array]:
         if parents.plane is None:
@@ -249,7 +298,7 @@ class PyramidProblem:
         plane = self.planes[parents.plane]
         return plane.view(self.q), plane.view(thread.latents)
 
-    def _squares(self, index: int, differentiate: bool) -> float:
+    def _squares(self, index: int, differentiate: bool, weight: float) -> float:
         thread = self._threads[index]
         first, last = self.band(self.height, index)
         squares: float = pyramid.synthesis_step(
@@ -261,7 +310,7 @@ class PyramidProblem:
             self.target,
             first,
             last,
-            np.float32(1 / self.target.size),
+            np.float32(weight / self.target.size),
             thread.rows,
             self._sine_layers(thread.theta),
             thread.synthesis,

@@ -34,6 +34,8 @@ class Descent:
     def __init__(self, problem: PyramidProblem, saving: float = SAVING) -> None:
         """Round the latents of `problem`, whose networks are quantized.
 
+        Of several sets of planes only those of the last one move: what the others show alone stays.
+
         `saving` is how many bits a move is thought to spare others at most: what would need more is
         not tried to the end.
         """
@@ -54,6 +56,14 @@ class Descent:
         )
         self._network: tuple[Fixed, ...] = fixed_point([m.astype(float) for m in matrices[blocks:]])
         self._tables = [tables_of(plane, planes, self.q) for plane in planes]
+        self._first = len(planes) - problem.architecture.sets[-1]
+        self._children = [
+            [
+                next((j for j, plane in enumerate(planes) if getattr(plane, role).plane == k), None)
+                for role in ("near", "far")
+            ]
+            for k in range(len(planes))
+        ]
         self._most = np.array([np.abs(plane.inner(self.q)).max() for plane in planes], np.int64)
         self._touched = [
             (
@@ -97,8 +107,8 @@ class Descent:
         above = limit is not None and self.bits > limit
         parts = 1 if limit is None else PARTS
         for part in range(parts):
-            for k, plane in enumerate(self._problem.planes):
-                if plane.level <= LIMIT_LEVEL and self._most[k]:
+            for k in range(self._first, len(self._problem.planes)):
+                if self._problem.planes[k].level <= LIMIT_LEVEL and self._most[k]:
                     self._run_plane(k, cost, part, parts)
             if limit is not None and (self.bits > limit) != above:
                 break
@@ -129,14 +139,16 @@ class Descent:
                 measure_rows(self._tables[k], self._network, most, self._bits[k], first, last)
 
     def _descend(self, k: int, cost: float, first: int, last: int) -> None:
-        followers = min(2, len(self._tables) - 1 - k)
-        own, child, grandchild = (min(k + i, k + followers) for i in range(3))
+        # The plane stands in for those that there are not, of which none has a latent then.
+        places = [k, *(k if child is None else child for child in self._children[k])]
+        most = self._most[places]
+        most[1:] *= [child is not None for child in self._children[k]]
+        own, near, far = places
         descend_rows(
-            (self._tables[own], self._tables[child], self._tables[grandchild]),
-            followers,
+            (self._tables[own], self._tables[near], self._tables[far]),
             self._network,
-            self._most[[own, child, grandchild]],
-            (self._bits[own], self._bits[child], self._bits[grandchild]),
+            most,
+            (self._bits[own], self._bits[near], self._bits[far]),
             self._problem.planes[k].view(self._wanted),
             FAR_OFF,
             cost,

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, linear, pad
 
 from inrcodec.container.header import Header
-from inrcodec.fit.pyramid import Array, PyramidProblem
+from inrcodec.fit.pyramid import Array, Prefix, PyramidProblem
 from inrcodec.inr.architecture import NEIGHBOURS
 from inrcodec.inr.latents import BORDER, Parents
 from inrcodec.kernels.context import FLOOR, SCALE_LEAST, SCALE_MOST
@@ -53,20 +53,31 @@ class DeviceProblem(PyramidProblem):
             planes = self._latents()
             matrices = [matrix.requires_grad_(differentiate) for matrix in self._matrices()]
             error, bits = self._error(matrices, planes), self._bits(matrices, planes)
+            self._threads[0].bits[:] = bits.detach().cpu().numpy()
             if differentiate:
-                (error + weight / self.pixels * bits).backward()  # type: ignore[no-untyped-call]
+                price = torch.from_numpy(self.price).to(bits)
+                total = error + weight / self.pixels * (price * bits).sum()
+                for prefix in self.prefixes:
+                    own = self._error_of_prefix(matrices, planes, prefix)
+                    prefix.error = own.item()
+                    total = total + prefix.weight * own
+                total.backward()  # type: ignore[no-untyped-call]
                 self._gather(matrices, planes)
-        return error.item(), bits.item()
+        return error.item(), bits.sum().item()
 
     @torch.no_grad()
     def bits(self) -> float:
         """As of the class above."""
-        return float(self._bits(self._matrices(), self._latents()))
+        return float(self._bits(self._matrices(), self._latents()).sum())
 
     @torch.no_grad()
     def error(self) -> float:
         """As of the class above."""
-        return float(self._error(self._matrices(), self._latents()))
+        matrices, planes = self._matrices(), self._latents()
+        total = self._error(matrices, planes)
+        for prefix in self.prefixes:
+            total += prefix.weight * self._error_of_prefix(matrices, planes, prefix)
+        return float(total)
 
     @torch.no_grad()
     def unfiltered(self) -> Array:
@@ -109,13 +120,22 @@ class DeviceProblem(PyramidProblem):
             output = output + conv2d(beside, taps, matrix[:, -1]).flatten(2)[0]
         return (output - self._wanted).square().mean()
 
+    def _error_of_prefix(
+        self, matrices: Sequence[Tensor], planes: Sequence[Tensor], prefix: Prefix
+    ) -> Tensor:
+        later = [torch.zeros_like(plane) for plane in planes[prefix.planes :]]
+        return self._error(matrices, [*planes[: prefix.planes], *later])
+
     def _bits(self, matrices: Sequence[Tensor], planes: Sequence[Tensor]) -> Tensor:
+        """Of each plane (planes,)."""
         inputs = [self._context_inputs(k, planes) for k in range(len(planes))]
         h = torch.cat(inputs, dim=1).T
         for matrix in matrices[-3:-1]:
             h = torch.relu(linear(h, matrix[:, :-1], matrix[:, -1]))
         centre, scale = linear(h, matrices[-1][:, :-1], matrices[-1][:, -1]).unbind(-1)
-        return _laplace_bits(torch.cat([plane.flatten() for plane in planes]), centre, scale)
+        values = [plane.flatten() for plane in planes]
+        bits = _laplace_bits(torch.cat(values), centre, scale)
+        return torch.stack([part.sum() for part in bits.split([len(v) for v in values])])
 
     def _context_inputs(self, k: int, planes: Sequence[Tensor]) -> Tensor:
         """(inputs, N) for plane k; see `kernels.context`."""
@@ -170,9 +190,9 @@ class DeviceProblem(PyramidProblem):
 
 
 def _laplace_bits(values: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
-    """Bits of intervals of width 1 around the values, in the form that float32 needs."""
+    """Bits (N,) of intervals of width 1 around the values, in the form that float32 needs."""
     per_s = torch.exp2(-scale.clamp(float(SCALE_LEAST), float(SCALE_MOST)))
     d = (values - centre).abs()
     e1, e2 = torch.exp(-(d - 0.5).abs() * per_s), torch.exp(-(d + 0.5) * per_s)
     probability = torch.where(d > 0.5, 0.5 * (e1 - e2), 1 - 0.5 * (e1 + e2))
-    return -torch.log2(probability + float(FLOOR)).sum()
+    return -torch.log2(probability + float(FLOOR))

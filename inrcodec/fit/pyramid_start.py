@@ -31,6 +31,9 @@ WARM_LATENT_RATE = 0.25
 WARM_LAST = 0.3
 """Rates at its end, as a share of the peak; 0.1 and 0.6 are level."""
 
+EARLIER = 12.0
+"""λ of a set of planes as a multiple of that of the next one, at the start."""
+
 F = TypeVar("F", np.float32, np.float64)
 
 Advance = Callable[[int, float], None]
@@ -47,9 +50,12 @@ def start(problem: PyramidProblem, weight: float, seed: int) -> None:
     rest = [component.copy() for component in components]
     rng = np.random.default_rng(seed)
     spreads = []
+    sets = problem.architecture.sets
+    later = np.repeat(np.arange(len(sets))[::-1], sets)
     for k, plane in enumerate(problem.planes):
         channel = _channel(problem.architecture, k)
-        delta = _set_plane(problem, k, rest[channel], weight * (1 if channel == 0 else 1 / 0.6))
+        own = weight * EARLIER ** later[k] * (1 if channel == 0 else 1 / 0.6)
+        delta = _set_plane(problem, k, rest[channel], own)
         latents = np.round(plane.inner(problem.y))
         rest[channel] -= expand(problem, k, latents.astype(np.float32) * np.float32(delta))
         spreads.append(delta * 2.0**plane.level)
@@ -182,7 +188,7 @@ def warm_up_steps(steps: int) -> int:
 def warm_up(problem: PyramidProblem, weight: float, steps: int, advance: Advance) -> bool:
     """Train on the picture at half its size, from where `problem` is, and carry that over.
 
-    λ, `weight`, stays. Returns False if the picture is too small for that.
+    λ, `weight`, stays. Returns False if there is no such picture.
     """
     half = _halve(problem)
     if half is None:
@@ -205,9 +211,10 @@ def warm_up(problem: PyramidProblem, weight: float, steps: int, advance: Advance
 
 def _halve(problem: PyramidProblem) -> PyramidProblem | None:
     """The picture at half its size, each sample the mean of four, with all planes but the finest
-    and without a filter."""
-    levels = problem.architecture.levels
-    if min(problem.width, problem.height) < LEAST_SIDE or levels[-2:] != (1, 0):
+    and without a filter. None if it is too small, or has more than one set of planes."""
+    levels, sets = problem.architecture.levels, problem.architecture.sets
+    small = min(problem.width, problem.height) < LEAST_SIDE
+    if small or levels[-2:] != (1, 0) or len(sets) > 1:
         return None
     architecture = dataclasses.replace(
         problem.architecture, levels=tuple(level - 1 for level in levels[:-1]), filtered=False

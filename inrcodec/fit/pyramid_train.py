@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from inrcodec.container.prc import Layer, write
 from inrcodec.entropy.model import LIMIT_MAGNITUDE, LayerModel, fit_model
-from inrcodec.fit.pyramid import Array, PyramidProblem
+from inrcodec.fit.pyramid import Array, Prefix, PyramidProblem
 from inrcodec.fit.pyramid_curvature import curvature_factor
 from inrcodec.fit.pyramid_descent import SAVING, Descent
 from inrcodec.fit.pyramid_optimizer import NETWORK_RATE, Optimizer, learning_rate
@@ -123,16 +124,42 @@ LEAST_WEIGHT = 0.7
 LEAST_STEPS = 12
 """Of a correction of λ after the training."""
 
+RATIO_GAIN = 0.1
+"""How fast the weights of prefixes follow their errors, each step."""
+
+EARLY_CONTROL = 0.1
+"""From this share of the training on the prefixes are led to their shares of the file."""
+
+PRICES = (1e-3, 300.0)
+"""Limits of the price of a prefix's bits, as a multiple of what its importance makes them worth."""
+
 LIMIT_ROUNDS = 30
 """Attempts to come from near a budget to within it."""
 
 
 @dataclass(frozen=True)
+class Early:
+    """A prefix of a file that shall show a good picture of its own.
+
+    Attributes:
+        planes: the first ones, which it ends with.
+        share: of the file's bytes, that it may have; None for what it comes to.
+        importance: of a part of its error, where 1 is that of the same part of the whole's.
+    """
+
+    planes: int
+    share: float | None
+    importance: float
+
+
+@dataclass(frozen=True)
 class Goal:
-    """What a file is made for: at most `size` bytes in all, or at least `psnr` dB."""
+    """What a file is made for: at most `size` bytes in all, or at least `psnr` dB; and what its
+    prefixes show, ascending."""
 
     size: int | None = None
     psnr: float | None = None
+    early: tuple[Early, ...] = ()
 
     @property
     def error(self) -> float:
@@ -160,8 +187,13 @@ class PyramidFit:
         )
         self._count = 0
         self._hard, self._heat = (1.0, 1.0), 1.0
+        self._hard_planes = np.ones(len(problem.planes))
+        self._ratios = [4.0 ** (len(goal.early) - k) for k in range(len(goal.early))]
+        self._prices = [1.0] * len(goal.early)
         self._weight = _first_weight(problem, goal)
         self._begin()
+        problem.prefixes = [Prefix(early.planes) for early in goal.early]
+        self._weigh()
         self._optimizer = Optimizer(problem)
 
     def _begin(self) -> None:
@@ -215,6 +247,7 @@ class PyramidFit:
             [model is not None for model in self._models],
         )
         if phase == "fitting":
+            self._balance(error, bits)
             self._compare(error, bits)
         if ahead is not None:
             self._control(error, bits, ahead)
@@ -225,11 +258,42 @@ class PyramidFit:
         """See now and then what hard rounding is worth more, or less, than soft rounding, and cool
         the training where its error is too much larger."""
         if self._count % max(8, self._steps // 60) == 0:
+            soft_bits = self.problem.plane_bits()
             hard_error, hard_bits = self.problem.loss(self._weight, 0)
             self._hard = (hard_error / error, hard_bits / bits)
+            self._hard_planes = self.problem.plane_bits() / np.maximum(soft_bits, 1)
             change = math.exp(-HEAT_GAIN * (self._hard[0] - HARD_ERROR))
             self._heat = min(1.0, max(LEAST_HEAT, self._heat * change))
         self._count += 1
+
+    def _balance(self, error: float, bits: float) -> None:
+        """Give prefixes the weight of their errors that makes parts of them, not themselves, count,
+        and their planes' bits the price that leads them to their shares of the file."""
+        share = self._count / self._steps
+        other = 8 * self._overhead() + self._network_bits()
+        size = 8 * self.goal.size if self.goal.size is not None else bits + other
+        planes = self.problem.plane_bits() * self._hard_planes
+        for k, (early, prefix) in enumerate(
+            zip(self.goal.early, self.problem.prefixes, strict=True)
+        ):
+            self._ratios[k] += RATIO_GAIN * (prefix.error / error - self._ratios[k])
+            if early.share is None or share < EARLY_CONTROL:
+                continue
+            ahead = 1 + SURPLUS * max(0.0, 0.9 - share) ** 2
+            wanted = max(AIM * early.share * size - other, 0.1 * early.share * size)
+            off = math.log(max(float(planes[: early.planes].sum()), 1.0) / (ahead * wanted))
+            change = min(GAIN, 30 / self._steps) * min(1.0, max(-1.0, off))
+            self._prices[k] = min(PRICES[1], max(PRICES[0], self._prices[k] * math.exp(change)))
+        self._weigh()
+
+    def _weigh(self) -> None:
+        self.problem.price[:] = 1
+        for early, prefix, ratio, price in zip(
+            self.goal.early, self.problem.prefixes, self._ratios, self._prices, strict=True
+        ):
+            prefix.weight = early.importance / ratio
+            if early.share is not None:
+                self.problem.price[: early.planes] += early.importance * price
 
     def _control(self, error: float, bits: float, ahead: float) -> None:
         """Lead λ: twice too many bits double it in a thirtieth of the training."""
@@ -261,6 +325,9 @@ class PyramidFit:
     def _parts(self) -> list[int]:
         """Planes of each segment: the coarse ones come first, so that a prefix shows a picture."""
         levels = self.problem.architecture.levels
+        if self.goal.early:
+            ends = [early.planes for early in self.goal.early if early.share is not None]
+            return [b - a for a, b in pairwise([0, *ends, len(levels)])]
         coarse = sum(level >= 2 for level in levels)
         large = self.goal.size is None or self.goal.size >= 1000
         return (

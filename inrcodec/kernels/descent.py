@@ -177,7 +177,6 @@ def _recount(
 @compiled
 def _bits_change(
     planes: Any,
-    followers: int,
     network: Any,
     most: Any,
     bits: Any,
@@ -190,7 +189,7 @@ def _bits_change(
     """What the move of a latent in row y, column x of the first plane changes in bits.
 
     Its own bits change, those of the latents that have it as a neighbour, and those of the
-    latents of the next two planes that it is a value for. Returns how many and the sum; `touched`
+    latents of two other planes that it is a value for. Returns how many and the sum; `touched`
     has their new bits and places. If its own bits alone change by more than `most_own` the rest is
     not looked at, and none are counted.
     """
@@ -206,7 +205,7 @@ def _bits_change(
         if i < h and 0 <= j < w:
             more += _recount(planes[0], network, most[0], bits[0], 0, i, j, scratch[0], touched, n)
             n += 1
-    if followers > 0 and most[1] > 0:
+    if most[1] > 0:
         rows, cols = planes[1][2], planes[1][3]
         h, w = bits[1].shape
         octaves = planes[0][7] - planes[1][7]
@@ -220,7 +219,7 @@ def _bits_change(
                         planes[1], network, most[1], bits[1], 1, i, j, scratch[1], touched, n
                     )
                     n += 1
-    if followers > 1 and most[2] > 0:
+    if most[2] > 0:
         h, w = bits[2].shape
         octaves = planes[0][7] - planes[2][7]
         for i in range(y << octaves, min((y + 1) << octaves, h)):
@@ -235,7 +234,6 @@ def _bits_change(
 @compiled
 def descend_rows(
     planes: Any,
-    followers: int,
     network: Any,
     most: Any,
     bits: Any,
@@ -258,12 +256,13 @@ def descend_rows(
 
     A latent may move by 1: towards the real number that it was in `wanted`, if it is further than
     `far_off` from it, or towards 0. It is not tried to the end where that would need others to
-    become cheaper by more than `saving` bits. `planes` are the tables of this plane and of the next
-    `followers` (three in all, of which the rest stand in), `most` their largest magnitudes, and
-    `bits` what their latents cost, which is kept up to date as `z` and `error` are. `theta` is the
-    weight, transposed, and bias of the first sine layer and the second, which may have no units,
-    the weight of the linear one and that of the filter, which may have no rows. `rows` (h, 2) and
-    `row_taps` (h, ·) say which rows of the picture a latent touches, and how much.
+    become cheaper by more than `saving` bits. `planes` are the tables of this plane, of that which
+    has it as the near one of its context and of that which has it as the far one, `most` their
+    largest magnitudes, 0 where there is no such plane, and `bits` what their latents cost, which is
+    kept up to date as `z` and `error` are. `theta` is the weight, transposed, and bias of the first
+    sine layer and the second, which may have no units, the weight of the linear one and that of the
+    filter, which may have no rows. `rows` (h, 2) and `row_taps` (h, ·) say which rows of the
+    picture a latent touches, and how much.
     """
     plane = planes[0][0]
     octaves, far_octaves = planes[0][7] - planes[1][7], planes[0][7] - planes[2][7]
@@ -309,7 +308,6 @@ def descend_rows(
                 plane[y + BORDER, x + BORDER] = value + d
                 n, more = _bits_change(
                     planes,
-                    followers,
                     network,
                     most,
                     bits,

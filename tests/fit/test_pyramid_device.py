@@ -6,7 +6,7 @@ import torch
 
 import inrcodec
 from inrcodec.container.header import Header
-from inrcodec.fit.pyramid import PyramidProblem, samples_of
+from inrcodec.fit.pyramid import Prefix, PyramidProblem, samples_of
 from inrcodec.fit.pyramid_device import DeviceProblem
 from inrcodec.fit.pyramid_optimizer import Optimizer
 from inrcodec.fit.pyramid_start import start
@@ -28,6 +28,7 @@ SHAPES = [
     (4, (4, 3, 2, 2, 1, 0), 150, 40),
     (3, (2, 1, 0), 20, 31, {"filtered": True, "second": 8}),
 ]
+EARLY = [(3, (2, 1, 2, 1, 0), 20, 31, network) for network in ({}, {"filtered": True})]
 
 
 def pair(channels, levels, width, height, network=None, *, device):
@@ -67,6 +68,32 @@ def test_loss_and_gradients_are_the_kernels(shape, device):
     made.alphas[3], kernels.alphas[3] = 2 * made.alphas[3], 2 * kernels.alphas[3]
     assert made.error() == pytest.approx(kernels.error(), rel=1e-4)
     assert made.bits() == pytest.approx(kernels.bits(), rel=1e-4)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("shape", EARLY)
+def test_prefixes_and_prices_are_the_kernels(shape, device):
+    found = []
+    for made in pair(*shape, device=device):
+        plain = made.loss(0.02, 0.5, seed=3, differentiate=True)
+        without = made.latent_gradient().copy()
+        made.prefixes = [Prefix(1, 0.5), Prefix(2, 2.0)]
+        made.price[:] = (4, 3, 1, 1, 1)
+        assert made.loss(0.02, 0.5, seed=3, differentiate=True) == pytest.approx(plain, rel=1e-6)
+        errors = [prefix.error for prefix in made.prefixes]
+        assert errors[0] != errors[1] and made.plane_bits().sum() == pytest.approx(plain[1])
+        total = made.error()
+        assert total == pytest.approx(plain[0] + 0.5 * errors[0] + 2 * errors[1], rel=1e-5)
+        assert apart(made.latent_gradient(), without) > 0.1
+        last = made.planes[2].start
+        assert apart(made.latent_gradient()[last:], without[last:]) < 1e-5
+        found.append((made, errors))
+    (kernels, expected), (made, errors) = found
+    assert errors == pytest.approx(expected, rel=1e-4)
+    assert made.plane_bits() == pytest.approx(kernels.plane_bits(), rel=1e-4)
+    for ours, theirs in zip(made.gradients, kernels.gradients, strict=True):
+        assert apart(ours.numpy(), theirs.numpy()) < 1e-3
+    assert apart(made.latent_gradient(), kernels.latent_gradient()) < 1e-3
 
 
 @pytest.mark.parametrize("device", DEVICES)
