@@ -230,7 +230,8 @@ def decode_prefixes(folder: Path, data: str | None) -> None:
     with locked(folder):
         rows = prefixes.measure(folder, data, show if sys.stderr.isatty() else None)
         table, path = prefixes.write(folder, rows)
-    click.echo(f"Behind files as long as 25, 50 and 75 % of the bytes:\n\n{table}\n\n{path}")
+    shares = ", ".join(f"{share:.0%}" for share in prefixes.SHOWN)
+    click.echo(f"PSNR minus that of files as long as {shares} of the bytes:\n\n{table}\n\n{path}")
 
 
 @main.command(name="readme")

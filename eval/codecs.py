@@ -128,6 +128,7 @@ class Own:
     device: str = "auto"
     variation: str = "none"
     order: str = "none"
+    progressive: int = 0
 
     knob = "bpp"
 
@@ -141,11 +142,14 @@ class Own:
             raise SpecificationError(f"{self.name}: basis may be {', '.join(BASES)}")
         if self.variation not in VARIATIONS:
             raise SpecificationError(f"{self.name}: variation may be {', '.join(VARIATIONS)}")
-
         if self.order not in ORDERS:
             raise SpecificationError(f"{self.name}: order may be {', '.join(ORDERS)}")
         if self.order != "none" and self.family == "pyramid":
             raise SpecificationError(f"{self.name}: a pyramid has no order of coefficients")
+        if self.progressive not in (0, 1):
+            raise SpecificationError(f"{self.name}: progressive may be 0 or 1")
+        if self.progressive and (self.family == "siren" or self.order != "none"):
+            raise SpecificationError(f"{self.name}: progressive is for pyramids")
 
     @property
     def version(self) -> str:  # noqa: D102
@@ -171,6 +175,7 @@ class Own:
                 compaction=self.compaction or DEFAULT_COMPACTION[self.basis],
                 device=self.device,
                 order=self.order,
+                progressive=bool(self.progressive),
                 report=report,
             )
 

@@ -22,7 +22,7 @@ from inrcodec.progressive import stages
 SHARES = tuple(np.arange(1, 21) / 20)
 """Of a file's bytes, at which it is decoded."""
 
-SHOWN = (0.25, 0.5, 0.75)
+SHOWN = (0.25, 0.5, 0.75, 1.0)
 """Shares of the table."""
 
 COLUMNS = ("dataset", "image", "codec", "setting", "sha256", "version", "share", "bytes", "psnr")
@@ -87,9 +87,10 @@ def _prefixes(folder: Path, point: pd.Series, about: Row, root: str | None) -> l
 def write(folder: Path, rows: list[Row]) -> tuple[str, Path]:
     """Draw the mean curves of a folder's prefixes into `plots/`; give a table and the plot's path.
 
-    The table says for each codec and setting how far a prefix is behind a file of that codec that
-    has as many bytes, where the image's curve reaches so far down, and by how much PSNR falls at
-    most when a twentieth of the bytes is added.
+    The table says for each codec and setting how far a prefix is behind a file that has as many
+    bytes, where the image's curve reaches so far down, and by how much PSNR falls at most when a
+    twentieth of the bytes is added. These files are of the codec without its options `order` and
+    `progressive`, if the folder has such.
     """
     points = curves.read(folder / "points.csv")
     frame = pd.DataFrame(rows)
@@ -98,7 +99,9 @@ def write(folder: Path, rows: list[Row]) -> tuple[str, Path]:
     lines: dict[str, list[plot.Line]] = {}
     summary = []
     for (dataset, codec, setting), found in frame.groupby(["dataset", "codec", "setting"]):
-        own = points[(points["dataset"] == dataset) & (points["codec"] == codec)]
+        here = points[points["dataset"] == dataset]
+        plain = _plain(codec)
+        own = here[here["codec"] == (plain if plain in set(here["codec"]) else codec)]
         images = found.groupby("share")["image"].transform("count")
         shown = found[images == found["image"].nunique()]
         mean = shown.groupby("share")["psnr"].mean()
@@ -117,6 +120,16 @@ def write(folder: Path, rows: list[Row]) -> tuple[str, Path]:
     columns += [(f"{share:.0%}, dB", f"behind {share:g}", "+.2f") for share in SHOWN]
     columns.append(("largest fall, dB", "fall", ".2f"))
     return tables.markdown(columns, summary), path
+
+
+def _plain(codec: str) -> str:
+    """The same codec, whose files are not made to be cut.
+
+    >>> _plain("inrcodec:effort=2:progressive=1")
+    'inrcodec:effort=2'
+    """
+    options = codec.split(":")
+    return ":".join(o for o in options if not o.startswith(("order=", "progressive=")))
 
 
 def _behind(found: pd.DataFrame, own: pd.DataFrame, share: float) -> float:

@@ -76,6 +76,8 @@ def test_a_specification_configures_inrcodec() -> None:
         ("inrcodec:effort=12", "1 to 9"),
         ("inrcodec:basis=random", "identity"),
         ("inrcodec:variation=random", "dead-zone"),
+        ("inrcodec:progressive=2", "0 or 1"),
+        ("inrcodec:progressive=1:family=siren", "for pyramids"),
         ("coin:effort=0", "1 to 9"),
     ],
 )

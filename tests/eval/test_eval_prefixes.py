@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -59,6 +60,21 @@ def test_every_share_is_what_its_bytes_decode_to(results: Path) -> None:
             "inrcodec:effort=1:family=pyramid", "1"))  # fmt: skip
     behind = float(half["psnr"]) - float(whole["psnr"])
     assert abs(float(line.split("|")[6]) - behind) < 0.3
+
+
+def test_progressive_files_are_compared_with_plain_ones(results: Path) -> None:
+    name = "inrcodec:effort=1:family=pyramid"
+    arguments = ["rd", "--dataset", "photos", "--codecs", f"{name}:progressive=1", "--bpp", "2"]
+    result = CliRunner().invoke(commands.main, [*arguments, "--out", "out", "--jobs", "1"])
+    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(commands.main, ["prefixes", "out"])
+    assert result.exit_code == 0, result.output
+    (line,) = [x for x in result.output.splitlines() if "progressive 1 |" in x]
+    frame = pd.read_csv(results / "points.csv").query("setting == 2").set_index("codec")
+    own, plain = (frame.loc[codec, "psnr"] for codec in (f"{name}:progressive=1", name))
+    assert float(line.split("|")[8]) == pytest.approx(own - plain, abs=0.1)
+    file = inrcodec.open(next(results.glob("files/photos/*/*progressive*.bin")))
+    assert len(file.header.network.sets) == 2
 
 
 def test_it_goes_on_and_says_what_is_missing(
