@@ -188,7 +188,7 @@ def render(
 ) -> Samples:
     """Samples (height, width, channels), uint8 or uint16, of dequantized coefficients by layer.
 
-    `latents` are a pyramid's planes; the finest may be missing.
+    `latents` are a pyramid's planes; the last may be missing.
     """
     window = whole(header) if window is None else window
     alphas = [torch.from_numpy(value).to(device, torch.float32) for value in values]
@@ -282,7 +282,7 @@ def missing(file: PrcFile) -> str:
         network = file.header.network
         assert isinstance(network, Pyramid)
         shapes = network.planes(file.header.width, file.header.height)
-        what = f"{file.missing} of {sum(h * w for h, w in shapes)} latents, the finest,"
+        what = f"{file.missing} of {sum(h * w for h, w in shapes)} latents, the last,"
     return f"cut short after {file.bytes_read} bytes: {what} missing"
 
 

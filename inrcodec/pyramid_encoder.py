@@ -35,18 +35,21 @@ LARGE_BYTES = 3000
 """Budget from which on the context network sees the wider neighbourhood, and a filter follows."""
 
 PROGRESSIVE_STEPS = 2
-"""Steps of a progressive file's training for each of another's."""
+"""Steps of a progressive file's training for each of another's: it has no warm-up, and 2.5 times
+2,000 bring 0.3 dB more, and 0.9 to the first quarter (kodim15 at half size, 0.3 bits a pixel)."""
 
 SMALLER = 0.4
-"""Its networks are those of a file of this share of its bytes."""
+"""Its networks are those of a file of this share of its bytes; with 1 the whole is 0.4 dB better,
+and a quarter shows nothing yet (as above)."""
 
 EARLY = ((0.24, 0.2), (0.47, 1.0))
 """Share of the file and importance of the two prefixes that show a good picture: the first set of
-planes without its finest, and all of it."""
+planes without its finest, and all of it. With 0.05 and 0.3 the whole is 0.5 dB better, a half 1.1
+worse and a quarter 2.4 (as above)."""
 
 REST = 0.1
 """Importance of the picture that lacks the finest plane of all, so that bytes between two good
-pictures harm neither."""
+pictures harm neither: without it PSNR falls there by 0.4 dB (as above)."""
 
 DOUBLE = 2
 """The level that has two planes: a second one brought 3 % of the loss on kodim15 at half size."""
@@ -145,9 +148,9 @@ def _with_refinement(levels: tuple[int, ...]) -> tuple[int, ...]:
     """The planes of a progressive file: all but the finest, and then those that refine them.
 
     >>> _with_refinement((6, 5, 4, 3, 2, 2, 1, 0))
-    (6, 5, 4, 3, 2, 2, 1, 4, 3, 2, 1, 0)
+    (6, 5, 4, 3, 2, 2, 1, 2, 1, 0)
     """
-    return (*levels[:-1], *range(max(levels[0] - 2, 2), -1, -1))
+    return (*levels[:-1], 2, 1, 0)
 
 
 def _early(network: Pyramid) -> tuple[Early, ...]:
@@ -155,7 +158,7 @@ def _early(network: Pyramid) -> tuple[Early, ...]:
     if len(network.sets) == 1:
         return ()
     first = network.sets[0]
-    good = [Early(n, *goal) for n, goal in zip((first - 1, first), EARLY, strict=True) if n]
+    good = [Early(n, *goal) for n, goal in zip((first - 1, first), EARLY, strict=True)]
     return (*good, Early(len(network.levels) - 1, None, REST))
 
 

@@ -86,13 +86,40 @@ def test_a_progressive_file_shows_a_good_picture_early(cat):
 
 
 def test_progressive_files_have_budgets_targets_and_small_pictures(cat):
-    data = encode(cat, psnr=30, progressive=True)
-    assert distance(inrcodec.decode(data), cat) >= 30
+    data = encode(cat, psnr=36, progressive=True)
+    assert distance(inrcodec.decode(data), cat) >= 36
+    assert 0.35 < _first_set(data) < 0.55
     tiny = encode(cat.resize((17, 9)), max_bytes=500, progressive=True)
     assert len(inrcodec.open(tiny).header.network.sets) == 1
     assert encode(cat, max_bytes=900, progressive=True) == encode(
         cat, max_bytes=900, progressive=True, family="auto"
     )
+
+
+def _first_set(data: bytes) -> float:
+    """The share of a progressive file, without its profile, that its first set ends with."""
+    file = inrcodec.open(data)
+    return (file.parts[3].offset + file.parts[3].size) / (len(data) - len(file.icc))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16"])
+def test_progressive_files_are_of_any_mode(cat, mode):
+    picture = cat.convert("L").point(lambda v: 257 * v, "I").convert("I;16")
+    picture = picture if mode == "I;16" else cat.convert(mode)
+    data = encode(picture, max_bytes=2000, progressive=True)
+    assert 0.99 * 2000 <= len(data) <= 2000 and 0.35 < _first_set(data) < 0.55
+    back = inrcodec.decode(data)
+    assert back.mode == mode and distance(back, picture) > 28
+
+
+def test_an_icc_profile_takes_nothing_from_a_progressive_files_prefixes(cat):
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = cat.copy()
+    picture.info["icc_profile"] = 5 * profile
+    data = encode(picture, max_bytes=6400, progressive=True)
+    assert 0.3 < _first_set(data) < 0.55
 
 
 def test_a_wanted_psnr_is_reached_and_hardly_passed(cat):
@@ -171,11 +198,11 @@ def test_progress_runs_to_the_end(cat):
     assert all(p.psnr and p.size for p in seen)
 
 
-@pytest.mark.parametrize("deep", [False, True])
-def test_parts_of_the_picture_are_those_of_the_whole(cat, deep):
-    # The golden file has a filter, which sees beyond the borders of a part.
-    golden = Path(__file__).parent / "golden" / "rgb_deep_v5.prc"
-    data = golden.read_bytes() if deep else encode(cat, max_bytes=900)
+@pytest.mark.parametrize("golden", ["", "rgb_deep_v5.prc", "rgb_sets_v6.prc"])
+def test_parts_of_the_picture_are_those_of_the_whole(cat, golden):
+    # The golden files have a filter, which sees beyond the borders of a part.
+    path = Path(__file__).parent / "golden" / golden
+    data = path.read_bytes() if golden else encode(cat, max_bytes=900)
     whole = np.asarray(inrcodec.decode(data)).astype(int)
     part = np.asarray(inrcodec.decode(data, region=(20, 10, 40, 30))).astype(int)
     assert np.abs(part - whole[10:40, 20:60]).max() <= 1

@@ -15,7 +15,8 @@ def open(source: bytes | str | os.PathLike[str], finest: int = 0) -> PrcFile:
     """Read a file's header, parts and quantized coefficients, without rendering it.
 
     `source` is a path, or a file's bytes. A file cut short is read as far as it goes; then the
-    result's `complete` is False. Latent planes of a level below `finest` are left out.
+    result's `complete` is False. Latent planes that those of the level `finest` and above
+    can do without are left out.
 
     >>> import inrcodec
     >>> inrcodec.open(b"not a picture")

@@ -234,8 +234,8 @@ def write(
 def read(data: bytes, finest: int = 0) -> PrcFile:
     """Read a file, or a prefix of one that holds the header and the first coefficient pass.
 
-    Of a segment of latents that is cut, what its bytes determine is read. Planes of a level below
-    `finest` are left out, and count as missing.
+    Of a segment of latents that is cut, what its bytes determine is read. Planes that
+    those of the level `finest` and above can do without are left out, and count as missing.
 
     Raises:
         FormatError: not a `.prc` file, a newer version, damaged, cut short or beyond the limits.

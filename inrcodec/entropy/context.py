@@ -134,8 +134,8 @@ Tables = tuple[Latents, Latents, Indices, Indices, Latents, Indices, Indices, in
 
 
 def tables_of(plane: Plane, planes: Sequence[Plane], latents: Latents) -> Tables:
-    """What the kernels need of a plane in the array of all: it, the two before it with the tables
-    of their places, its level and how many planes of that level follow."""
+    """What the kernels need of a plane in the array of all: it, its near and far one with the
+    tables of their places, its level and how many planes of that level follow."""
     nothing = np.zeros((1, 1), np.float32)
     near, far = (
         nothing if parents.plane is None else planes[parents.plane].view(latents)

@@ -42,7 +42,7 @@ class Prefix:
     Attributes:
         planes: how many.
         weight: of its mean squared error, beside 1 for that of the whole picture.
-        error: that error, of the last loss.
+        error: that error, of the last loss with gradients.
     """
 
     planes: int
@@ -186,19 +186,16 @@ class PyramidProblem:
         return sum(self.run(lambda i: self._rate(i, 0.0, differentiate=False)))
 
     def plane_bits(self) -> NDArray[np.float64]:
-        """Bits of each plane, of the last loss."""
+        """Bits of each plane, as they were last counted."""
         total: NDArray[np.float64] = np.sum([thread.bits for thread in self._threads], axis=0)
         return total
 
-    def error(self) -> float:
+    def distortion(self) -> float:
         """Mean squared error with the latents of the last loss and the synthesis as it is now, and
         those of the prefixes by their weights."""
         self.load()
-        own = self._all_squares(differentiate=False) / self.target.size
-        return own + sum(
-            prefix.weight * self._prefix_error(prefix, differentiate=False)
-            for prefix in self.prefixes
-        )
+        early = [p.weight * self._prefix_error(p, differentiate=False) for p in self.prefixes]
+        return sum(early) + self._all_squares(differentiate=False) / self.target.size
 
     def _prefix_error(self, prefix: Prefix, differentiate: bool) -> float:
         """The mean squared error of a prefix's picture, and its gradients times its weight.
@@ -210,7 +207,7 @@ class PyramidProblem:
         self._u[start:] = 0
         squares = self._all_squares(differentiate, prefix.weight)
         self._u[start:] = later
-        for thread in self._threads:
+        for thread in self._threads if differentiate else ():
             thread.rows[start:] = 0
         return squares / self.target.size
 

@@ -57,6 +57,7 @@ class Descent:
         self._network: tuple[Fixed, ...] = fixed_point([m.astype(float) for m in matrices[blocks:]])
         self._tables = [tables_of(plane, planes, self.q) for plane in planes]
         self._first = len(planes) - problem.architecture.sets[-1]
+        # No plane of the last set is the near one, or the far one, of two others.
         self._children = [
             [
                 next((j for j, plane in enumerate(planes) if getattr(plane, role).plane == k), None)

@@ -57,21 +57,23 @@ class DeviceProblem(PyramidProblem):
             if differentiate:
                 price = torch.from_numpy(self.price).to(bits)
                 total = error + weight / self.pixels * (price * bits).sum()
+                total.backward()  # type: ignore[no-untyped-call]
                 for prefix in self.prefixes:
                     own = self._error_of_prefix(matrices, planes, prefix)
                     prefix.error = own.item()
-                    total = total + prefix.weight * own
-                total.backward()  # type: ignore[no-untyped-call]
+                    (prefix.weight * own).backward()  # type: ignore[no-untyped-call]
                 self._gather(matrices, planes)
         return error.item(), bits.sum().item()
 
     @torch.no_grad()
     def bits(self) -> float:
         """As of the class above."""
-        return float(self._bits(self._matrices(), self._latents()).sum())
+        bits = self._bits(self._matrices(), self._latents())
+        self._threads[0].bits[:] = bits.cpu().numpy()
+        return float(bits.sum())
 
     @torch.no_grad()
-    def error(self) -> float:
+    def distortion(self) -> float:
         """As of the class above."""
         matrices, planes = self._matrices(), self._latents()
         total = self._error(matrices, planes)

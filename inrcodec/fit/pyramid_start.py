@@ -158,7 +158,7 @@ def _start_context(units: int, count: int, rng: np.random.Generator) -> list[NDA
     second = np.zeros((units, units + 1))
     second[:, :-1] = rng.normal(size=(units, units)) * 0.5 / math.sqrt(units)
     last = np.zeros((2, units + 1))
-    # Left, above, and the values of the two planes before; as two rectified halves each.
+    # Left, above, and the values of two planes before; as two rectified halves each.
     left, above = NEIGHBOURS.index((0, -1)), NEIGHBOURS.index((-1, 0))
     neighbours = ((left, 1.0), (above, 1.0), (count, 0.5), (count + 3, 0.3))[: units // 2]
     for unit, (place, weight) in enumerate(neighbours):

@@ -124,11 +124,15 @@ LEAST_WEIGHT = 0.7
 LEAST_STEPS = 12
 """Of a correction of λ after the training."""
 
-RATIO_GAIN = 0.1
-"""How fast the weights of prefixes follow their errors, each step."""
+FIRST_RATIO, RATIO_GAIN = 4.0, 0.1
+"""Error of a prefix as a multiple of the next one's, at the start, and how fast the weights of
+prefixes follow their errors, each step."""
 
 EARLY_CONTROL = 0.1
 """From this share of the training on the prefixes are led to their shares of the file."""
+
+LEAST_LATENTS = 0.2
+"""Share of a prefix that must be left for its latents; one with less is not led to its size."""
 
 PRICES = (1e-3, 300.0)
 """Limits of the price of a prefix's bits, as a multiple of what its importance makes them worth."""
@@ -188,7 +192,7 @@ class PyramidFit:
         self._count = 0
         self._hard, self._heat = (1.0, 1.0), 1.0
         self._hard_planes = np.ones(len(problem.planes))
-        self._ratios = [4.0 ** (len(goal.early) - k) for k in range(len(goal.early))]
+        self._ratios = [FIRST_RATIO ** (len(goal.early) - k) for k in range(len(goal.early))]
         self._prices = [1.0] * len(goal.early)
         self._weight = _first_weight(problem, goal)
         self._begin()
@@ -229,7 +233,7 @@ class PyramidFit:
             if quantized < len(moments) and share >= moments[quantized]:
                 self._quantize(quantized, temperature)
                 quantized += 1
-            ahead = 1 + SURPLUS * max(0.0, 0.9 - share) ** 2
+            ahead = self._ahead(share)
             self._step(temperature, rate, ahead if share > CONTROL else None)
         while quantized < len(moments):
             self._quantize(quantized, self._cold)
@@ -270,17 +274,21 @@ class PyramidFit:
         """Give prefixes the weight of their errors that makes parts of them, not themselves, count,
         and their planes' bits the price that leads them to their shares of the file."""
         share = self._count / self._steps
-        other = 8 * self._overhead() + self._network_bits()
-        size = 8 * self.goal.size if self.goal.size is not None else bits + other
         planes = self.problem.plane_bits() * self._hard_planes
+        other = 8 * (self._overhead() - len(self.icc)) + self._network_bits()
+        if self.goal.size is not None:
+            size, ahead = 8.0 * (self.goal.size - len(self.icc)), self._ahead(share)
+        else:
+            size, ahead = float(planes.sum()) / self._excess() + other, 1.0
         for k, (early, prefix) in enumerate(
             zip(self.goal.early, self.problem.prefixes, strict=True)
         ):
             self._ratios[k] += RATIO_GAIN * (prefix.error / error - self._ratios[k])
             if early.share is None or share < EARLY_CONTROL:
                 continue
-            ahead = 1 + SURPLUS * max(0.0, 0.9 - share) ** 2
-            wanted = max(AIM * early.share * size - other, 0.1 * early.share * size)
+            wanted = AIM * early.share * size - other
+            if wanted < LEAST_LATENTS * early.share * size:
+                continue
             off = math.log(max(float(planes[: early.planes].sum()), 1.0) / (ahead * wanted))
             change = min(GAIN, 30 / self._steps) * min(1.0, max(-1.0, off))
             self._prices[k] = min(PRICES[1], max(PRICES[0], self._prices[k] * math.exp(change)))
@@ -308,7 +316,20 @@ class PyramidFit:
         """Bits that are left for the latents."""
         assert self.goal.size is not None
         free = 8 * (AIM * self.goal.size - self._overhead()) - self._network_bits()
-        return EXCESS * max(free, 0.1 * 8 * self.goal.size)
+        return self._excess() * max(free, 0.1 * 8 * self.goal.size)
+
+    def _excess(self) -> float:
+        """What the latents are trained for, as a multiple of what the descent leaves of them, in
+        the last set of planes alone."""
+        planes, last = self.problem.plane_bits(), self.problem.architecture.sets[-1]
+        if last == len(planes) or not planes.any():
+            return EXCESS
+        return 1 + (EXCESS - 1) * float(planes[-last:].sum() / planes.sum())
+
+    @staticmethod
+    def _ahead(share: float) -> float:
+        """How far the size may be above the wanted one after a share of the training."""
+        return 1 + SURPLUS * max(0.0, 0.9 - share) ** 2
 
     def _network_bits(self) -> float:
         """Of the quantized layers, and about what the others will have."""
@@ -352,7 +373,7 @@ class PyramidFit:
             if context:
                 bits = self.problem.bits()
             else:
-                error = self.problem.error()
+                error = self.problem.distortion()
             total = bits + NETWORK_PRICE * model[0].bits(model[1])
             cost = error + self._weight * total / self.problem.pixels
             worse = 0 if cost < least else worse + 1

@@ -48,8 +48,8 @@ class Plane:
         later: how many planes of this level come after it.
         shape: (h, w).
         start: place of its first value, of the border.
-        near: context in the plane coded before.
-        far: context in the plane coded before that.
+        near: context in a plane coded before.
+        far: context in another one.
     """
 
     level: int
@@ -104,9 +104,11 @@ def lay_out(pyramid: Pyramid, width: int, height: int) -> list[Plane]:
 
 
 def _before(levels: Sequence[int], index: int) -> tuple[int, int]:
-    """The two planes that a plane has its context in, or -1: in a pyramid of one set those coded
-    just before it; in a further set one of the sets before, the next to it in resolution, and the
-    plane coded before it.
+    """The two planes that a plane has its context in, or -1 for none.
+
+    Near is, of those before it that are not finer, the last of the lowest level. Far is the plane
+    coded just before it, unless that is near itself or finer: then it is what near has for near. In
+    a pyramid of one set these are the two planes coded before it.
 
     >>> [_before((2, 1, 1, 2, 1, 0), index) for index in range(6)]
     [(-1, -1), (0, -1), (1, 0), (0, -1), (2, 3), (4, 2)]

@@ -1,6 +1,6 @@
 """The rate of latent planes under their context network, and its gradients, fused (Numba).
 
-A latent's inputs are 10 or 18 causal neighbours in its plane, 4 values of the two planes coded
+A latent's inputs are 10 or 18 causal neighbours in its plane, 4 values of two planes coded
 before it, the level of its plane and how many of that level follow; two layers of rectified units
 give centre and log₂ scale of a Laplace distribution (COOL-CHIC, Ladune et al. 2023; C3, Kim et al.
 2024). The file is coded by `entropy.context`, in integers; this is the same in float32, for latents
@@ -64,9 +64,10 @@ def context_rate(
 ) -> Any:
     """Bits of the rows `first` to `last` of a plane.
 
-    Planes are padded by BORDER (not below). `near` is the plane coded before, `far` the one before
-    that; `near_rows` (h, 2) and `near_cols` (w, 2) are the places in it of the value at a latent
-    and of the one next to it, `far_rows` and `far_cols` (h,), (w,) those of the value alone.
+    Planes are padded by BORDER (not below). `near` and `far` are two planes coded before it;
+    `near_rows` (h, 2) and `near_cols` (w, 2) are the places in the near one of the value at a
+    latent and of the one next to it, `far_rows` and `far_cols` (h,), (w,) those in the far one of
+    the value alone.
     `level` and `later` are constants of the plane. `theta` holds weight and bias of the three
     layers. With `differentiate` the gradients, times `weight`, are added to the arrays named d_.
     """

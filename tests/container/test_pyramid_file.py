@@ -84,7 +84,7 @@ def test_latents_whose_code_is_nothing_but_zeros_come_back():
     st.lists(st.integers(0, 5), min_size=1, max_size=6),
 )
 def test_any_latents_come_back(seed, width, height, spread, levels):
-    levels = tuple(sorted(levels, reverse=True))
+    levels = (max(levels), *levels)
     header, layers, latents = contents(levels, width, height, seed=seed, spread=spread)
     latents = [np.clip(q, -16383, 16383) for q in latents]
     file = read(write(header, layers, latents=latents))
@@ -128,8 +128,12 @@ def test_the_size_is_the_code_length():
             decode_planes(wrong, planes, range(4), back, network, most)
 
 
-def test_any_prefix_shows_what_it_has():
-    data = made(parts=(2, 1, 1))
+@pytest.mark.parametrize(
+    ("levels", "parts", "cut"),
+    [((2, 1, 1, 0), (2, 1, 1), "193 of 199"), ((2, 1, 1, 2, 1, 0), (2, 1, 3), "236 of 246")],
+)
+def test_any_prefix_shows_what_it_has(levels, parts, cut):
+    data = made(parts, levels=levels)
     whole = read(data)
     networks = whole.parts[1].offset + whole.parts[1].size
     flat = np.concatenate([q.ravel() for q in whole.latents])
@@ -147,7 +151,7 @@ def test_any_prefix_shows_what_it_has():
         assert most <= count
         most = count
     picture = decoder.decode(data[: whole.parts[2].offset + 9])
-    assert "193 of 199 latents, the finest, missing" in picture.info["partial"]
+    assert f"{cut} latents, the last, missing" in picture.info["partial"]
 
 
 @pytest.mark.parametrize("spread", [0.3, 3.0, 300.0])
@@ -284,6 +288,19 @@ def test_before_version_6_there_is_one_set():
     data[-4:] = checksum(bytes(data[:-4]))
     with pytest.raises(FormatError, match="they may not ascend"):
         read_header(bytes(data))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=8))
+def test_contexts_are_the_documents_and_have_one_child_in_the_last_set(levels):
+    pyramid = Pyramid(1, 8, 8, (max(levels), *levels))
+    planes = lay_out(pyramid, 20, 14)
+    expected = [SPEC["planes_before"](pyramid.levels, k) for k in range(len(planes))]
+    assert [(plane.near.plane, plane.far.plane) for plane in planes] == expected
+    last = range(len(planes) - pyramid.sets[-1], len(planes))
+    for role in zip(*expected, strict=True):
+        seen = [k for k in role if k in last]
+        assert len(seen) == len(set(seen))
 
 
 @settings(max_examples=60, deadline=None)

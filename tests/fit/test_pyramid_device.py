@@ -66,7 +66,7 @@ def test_loss_and_gradients_are_the_kernels(shape, device):
     assert apart(made.latent_gradient(), kernels.latent_gradient()) < 1e-3
     made.alphas[1], kernels.alphas[1] = 2 * made.alphas[1], 2 * kernels.alphas[1]
     made.alphas[3], kernels.alphas[3] = 2 * made.alphas[3], 2 * kernels.alphas[3]
-    assert made.error() == pytest.approx(kernels.error(), rel=1e-4)
+    assert made.distortion() == pytest.approx(kernels.distortion(), rel=1e-4)
     assert made.bits() == pytest.approx(kernels.bits(), rel=1e-4)
 
 
@@ -82,7 +82,7 @@ def test_prefixes_and_prices_are_the_kernels(shape, device):
         assert made.loss(0.02, 0.5, seed=3, differentiate=True) == pytest.approx(plain, rel=1e-6)
         errors = [prefix.error for prefix in made.prefixes]
         assert errors[0] != errors[1] and made.plane_bits().sum() == pytest.approx(plain[1])
-        total = made.error()
+        total = made.distortion()
         assert total == pytest.approx(plain[0] + 0.5 * errors[0] + 2 * errors[1], rel=1e-5)
         assert apart(made.latent_gradient(), without) > 0.1
         last = made.planes[2].start
