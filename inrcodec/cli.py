@@ -153,7 +153,7 @@ def main() -> None:
 @click.option(
     "--progressive",
     is_flag=True,
-    help="Let a quarter and a half of the file show a good picture, in twice the steps.",
+    help="Train a pyramid's quarter and half to show good pictures; longer, and less for the whole.",
 )
 @click.option("--strip", is_flag=True, help="Leave the ICC profile out.")
 @device_option
