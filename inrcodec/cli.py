@@ -153,7 +153,7 @@ def main() -> None:
 @click.option(
     "--progressive",
     is_flag=True,
-    help="Train a pyramid's quarter and half to show good pictures; longer, and less for the whole.",
+    help="Train a quarter and a half of the file to show good pictures; longer, and for a price.",
 )
 @click.option("--strip", is_flag=True, help="Leave the ICC profile out.")
 @device_option
