@@ -33,12 +33,10 @@ from inrcodec.pyramid_encoder import (
 
 FAMILIES = ("auto", "siren", "pyramid")
 
-LEAST_PYRAMID = 1200
-"""Bytes below which a pyramid's networks leave too little for its latents."""
-
-SMALL_PYRAMID, LEAST_RATE = 2400, 0.06
-"""Below these bytes it also needs this rate, bits per pixel: on X-rays at 0.05, with 2,100 bytes, a
-SIREN is 0.24 dB ahead, on Kodak at 0.08, with 3,900, 0.6 behind (eval/results)."""
+LEAST_PYRAMID = 800
+"""Bytes below which a pyramid's networks leave too little for its latents: with 600 it is 1.8 dB
+behind a SIREN on kodim15 at half size, with 800 0.2 ahead, and on an X-ray 0.1 behind; with 2,100
+it is 0.6 to 2 ahead on X-rays (docs/science.md)."""
 
 LEAST_PIXELS, LEAST_SIDE = 2048, 16
 """Smaller pictures are a SIREN's."""
@@ -216,8 +214,7 @@ def choose_family(raster: Raster, budget: int) -> str:
     """
     pixels = raster.width * raster.height
     small = pixels < LEAST_PIXELS or min(raster.width, raster.height) < LEAST_SIDE
-    starved = budget < SMALL_PYRAMID and 8 * budget < LEAST_RATE * pixels
-    return "siren" if small or starved or budget < LEAST_PYRAMID else "pyramid"
+    return "siren" if small or budget < LEAST_PYRAMID else "pyramid"
 
 
 def _encode_pyramid(settings: _Settings, budget: int | None, psnr: float | None) -> bytes:
