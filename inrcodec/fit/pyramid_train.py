@@ -251,7 +251,7 @@ class PyramidFit:
             [model is not None for model in self._models],
         )
         if phase == "fitting":
-            self._balance(error, bits)
+            self._balance(error)
             self._compare(error, bits)
         if ahead is not None:
             self._control(error, bits, ahead)
@@ -270,7 +270,7 @@ class PyramidFit:
             self._heat = min(1.0, max(LEAST_HEAT, self._heat * change))
         self._count += 1
 
-    def _balance(self, error: float, bits: float) -> None:
+    def _balance(self, error: float) -> None:
         """Give prefixes the weight of their errors that makes parts of them, not themselves, count,
         and their planes' bits the price that leads them to their shares of the file."""
         share = self._count / self._steps
