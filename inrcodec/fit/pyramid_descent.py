@@ -58,13 +58,13 @@ class Descent:
         self._tables = [tables_of(plane, planes, self.q) for plane in planes]
         self._first = len(planes) - problem.architecture.sets[-1]
         # No plane of the last set is the near one, or the far one, of two others.
-        self._children = [
-            [
+        self._children = {
+            k: [
                 next((j for j, plane in enumerate(planes) if getattr(plane, role).plane == k), None)
                 for role in ("near", "far")
             ]
-            for k in range(len(planes))
-        ]
+            for k in range(self._first, len(planes))
+        }
         self._most = np.array([np.abs(plane.inner(self.q)).max() for plane in planes], np.int64)
         self._touched = [
             (

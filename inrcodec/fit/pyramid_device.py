@@ -53,7 +53,6 @@ class DeviceProblem(PyramidProblem):
             planes = self._latents()
             matrices = [matrix.requires_grad_(differentiate) for matrix in self._matrices()]
             error, bits = self._error(matrices, planes), self._bits(matrices, planes)
-            self._threads[0].bits[:] = bits.detach().cpu().numpy()
             if differentiate:
                 price = torch.from_numpy(self.price).to(bits)
                 total = error + weight / self.pixels * (price * bits).sum()
@@ -68,9 +67,7 @@ class DeviceProblem(PyramidProblem):
     @torch.no_grad()
     def bits(self) -> float:
         """As of the class above."""
-        bits = self._bits(self._matrices(), self._latents())
-        self._threads[0].bits[:] = bits.cpu().numpy()
-        return float(bits.sum())
+        return float(self._bits(self._matrices(), self._latents()).sum())
 
     @torch.no_grad()
     def distortion(self) -> float:
@@ -129,15 +126,17 @@ class DeviceProblem(PyramidProblem):
         return self._error(matrices, [*planes[: prefix.planes], *later])
 
     def _bits(self, matrices: Sequence[Tensor], planes: Sequence[Tensor]) -> Tensor:
-        """Of each plane (planes,)."""
+        """Of each plane (planes,); `plane_bits` has them, too."""
         inputs = [self._context_inputs(k, planes) for k in range(len(planes))]
         h = torch.cat(inputs, dim=1).T
         for matrix in matrices[-3:-1]:
             h = torch.relu(linear(h, matrix[:, :-1], matrix[:, -1]))
         centre, scale = linear(h, matrices[-1][:, :-1], matrices[-1][:, -1]).unbind(-1)
         values = [plane.flatten() for plane in planes]
-        bits = _laplace_bits(torch.cat(values), centre, scale)
-        return torch.stack([part.sum() for part in bits.split([len(v) for v in values])])
+        parts = _laplace_bits(torch.cat(values), centre, scale).split([len(v) for v in values])
+        bits = torch.stack([part.sum() for part in parts])
+        self._threads[0].bits[:] = bits.detach().cpu().numpy()
+        return bits
 
     def _context_inputs(self, k: int, planes: Sequence[Tensor]) -> Tensor:
         """(inputs, N) for plane k; see `kernels.context`."""

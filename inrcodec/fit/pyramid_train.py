@@ -251,7 +251,8 @@ class PyramidFit:
             [model is not None for model in self._models],
         )
         if phase == "fitting":
-            self._balance(error)
+            if self.goal.early:
+                self._balance(error)
             self._compare(error, bits)
         if ahead is not None:
             self._control(error, bits, ahead)
