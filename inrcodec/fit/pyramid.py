@@ -71,6 +71,7 @@ class PyramidProblem:
         gradients: of the last loss by the coefficients.
         prefixes: what counts besides the whole picture, ascending by their planes.
         price: of a bit of each plane, in bits.
+        noise: width of the noise that soft rounding adds, in steps of the quantizer.
     """
 
     def __init__(self, target: Array, header: Header) -> None:
@@ -86,6 +87,7 @@ class PyramidProblem:
         self.gradients = self.pranc.zeros()
         self.prefixes: list[Prefix] = []
         self.price = np.ones(len(self.planes))
+        self.noise = 1.0
         self._step = 0
         size = self.planes[-1].stop
         # In one array: which loop a kernel takes, and so the last bit, depends on their order.
@@ -171,9 +173,9 @@ class PyramidProblem:
 
     def _prepare(self, index: int, temperature: float, seed: int, differentiate: bool) -> None:
         first, last = self.band(len(self.y), index)
-        inside, slope = self._inside, self._slope
+        noise = (self.noise, seed & 0xFFFFFFFF)
         pyramid.soft_round(
-            self.y, self.q, slope, inside, temperature, seed & 0xFFFFFFFF, first, last
+            self.y, self.q, self._slope, self._inside, temperature, *noise, first, last
         )
         if differentiate:
             thread = self._threads[index]

@@ -34,13 +34,21 @@ def sine_layers(theta: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float3
 
 @compiled
 def soft_round(
-    y: Any, q: Any, slope: Any, inside: Any, temperature: float, seed: Any, first: int, last: int
+    y: Any,
+    q: Any,
+    slope: Any,
+    inside: Any,
+    temperature: float,
+    width: float,
+    seed: Any,
+    first: int,
+    last: int,
 ) -> None:
     """q = s(s(y) + u) and its slope by y, for latents `first` to `last`; 0 where `inside` is 0.
 
     s rounds softly, the more sharply the lower the temperature, and u is noise of a triangular
-    distribution on (-½, ½) that depends on the place and `seed` alone (C3, Kim et al. 2024, with
-    another distribution). At temperature 0 there is no noise, and q is y rounded.
+    distribution, `width` wide, that depends on the place and `seed` alone (C3, Kim et al. 2024,
+    with another distribution). At temperature 0 there is no noise, and q is y rounded.
     """
     # Slices: an index that might be negative, for what a compiler knows, stops vector instructions.
     y, q, slope, inside = y[first:last], q[first:last], slope[first:last], inside[first:last]
@@ -52,6 +60,7 @@ def soft_round(
     full = math.tanh(0.5 / temperature)
     rate = np.float32(2 * 1.4426950408889634 / temperature)
     norm, steepness = np.float32(0.5 / full), np.float32(0.5 / full / temperature)
+    unit, margin = np.float32(width * 2.0**-17), np.float32(width * 0.5)
     start = np.uint32(seed)
     for i in range(last - first):
         h = np.uint32(first + i) * _M0 + start
@@ -59,7 +68,7 @@ def soft_round(
         h = np.uint32((h ^ (h >> _S15)) * _M2)
         h = np.uint32(h ^ (h >> _S16))
         noise = np.float32(np.int32(h & _LOW)) + np.float32(np.int32(h >> _S16))
-        noise = noise * np.float32(2.0**-17) - _HALF
+        noise = noise * unit - margin
         whole = np.floor(y[i])
         t = _ONE - _TWO / (_ONE + exp2((y[i] - whole - _HALF) * rate))
         v = whole + _HALF + norm * t + noise

@@ -1,0 +1,27 @@
+"""A training adapts its noise to how hot it is, where it is long enough for that."""
+
+from __future__ import annotations
+
+import pytest
+
+from inrcodec.container.header import Header
+from inrcodec.fit.pyramid import PyramidProblem, samples_of
+from inrcodec.fit.pyramid_train import Goal, PyramidFit
+from inrcodec.fit.schedule import Clock
+from inrcodec.image import from_pillow
+from inrcodec.inr.architecture import Pyramid
+
+
+@pytest.mark.parametrize(("steps", "less"), [(85, False), (1700, True)])
+def test_long_trainings_have_less_noise(photograph, steps, less):
+    raster = from_pillow(photograph)
+    header = Header(Pyramid(3, 8, 8, (3, 2, 1, 0)), raster.width, raster.height)
+    problem = PyramidProblem(samples_of(raster), header)
+    fit = PyramidFit(problem, Goal(size=1200), steps, Clock(steps, None, 1200), b"")
+    assert problem.noise == 1
+    fit._step(0.6, 0.1, None)
+    assert (problem.noise < 1) == less
+    # Hard rounding is much worse here: the training cools, and its noise is as wide as it gets.
+    fit._count = 0
+    fit._compare(1e-9, 1.0)
+    assert problem.noise == 1
