@@ -97,23 +97,34 @@ def write(folder: Path, rows: list[Row]) -> tuple[str, Path]:
     for name in ("setting", "share", "bytes", "psnr"):
         frame[name] = frame[name].astype(float)
     lines: dict[str, list[plot.Line]] = {}
+    plain_lines: dict[str, plot.Line] = {}
     summary = []
     for (dataset, codec, setting), found in frame.groupby(["dataset", "codec", "setting"]):
         here = points[points["dataset"] == dataset]
         plain = _plain(codec)
-        own = here[here["codec"] == (plain if plain in set(here["codec"]) else codec)]
+        compared = plain if plain in set(here["codec"]) else codec
+        own = here[here["codec"] == compared]
         images = found.groupby("share")["image"].transform("count")
         shown = found[images == found["image"].nunique()]
         mean = shown.groupby("share")["psnr"].mean()
-        lines.setdefault(f"{dataset}, {plot.name(codec)}", []).append(
-            plot.Line(f"inrcodec:bpp={setting:g}", list(mean.items()), label=f"{setting:g} bpp")
-        )
-        row = {"about": f"{dataset}, {plot.name(codec)}", "setting": setting}
+        about = f"{dataset}, {plot.name(codec)}"
+        line = plot.Line(codec, list(mean.items()), label=f"{setting:g} bpp")
+        lines.setdefault(about, []).append(line)
+        row = {"about": about, "setting": setting}
         row |= {"images": found["image"].nunique(), "psnr": mean.iloc[-1]}
         row |= {f"behind {share:g}": _behind(found, own, share) for share in SHOWN}
+        if compared != codec:
+            behind = [(share, row[f"behind {share:g}"]) for share in SHOWN]
+            known = [(share, by) for share, by in behind if math.isfinite(by) and share in mean]
+            level = [(share, mean[share] - by) for share, by in known]
+            # The last one, of the largest files, is drawn.
+            label = f"plain files as long as those of {setting:g} bpp"
+            plain_lines[about] = plot.Line(compared, level, label=label)
         row["fall"] = max(0.0, -float(found.groupby("image")["psnr"].diff().min()))
         summary.append(row)
     path = folder / "plots" / "prefixes.png"
+    for about, line in plain_lines.items():
+        lines[about].append(line)
     plot.shares(lines, path)
     columns = [("files", "about", ""), ("bpp", "setting", "g"), ("images", "images", "d")]
     columns.append(("PSNR, dB", "psnr", ".2f"))
