@@ -114,10 +114,8 @@ def write(folder: Path, rows: list[Row]) -> tuple[str, Path]:
         row |= {"images": found["image"].nunique(), "psnr": mean.iloc[-1]}
         row |= {f"behind {share:g}": _behind(found, own, share) for share in SHOWN}
         if compared != codec:
-            behind = [(share, row[f"behind {share:g}"]) for share in SHOWN]
-            known = [(share, by) for share, by in behind if math.isfinite(by) and share in mean]
-            level = [(share, mean[share] - by) for share, by in known]
-            # The last one, of the largest files, is drawn.
+            # Of the largest files, which come last. What is unknown is NaN, and not drawn.
+            level = [(x, mean[x] - row[f"behind {x:g}"]) for x in SHOWN if x in mean]
             label = f"plain files as long as those of {setting:g} bpp"
             plain_lines[about] = plot.Line(compared, level, label=label)
         row["fall"] = max(0.0, -float(found.groupby("image")["psnr"].diff().min()))
