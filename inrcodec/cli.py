@@ -416,6 +416,7 @@ def _as_text(source: str, facts: dict[str, Any]) -> str:
             f"pyramid of {len(network['levels'])} planes, {network['width']} "
             f"{'and {second} '.format(**network) if network['second'] else ''}sine units, "
             f"{'a filter, ' if network['filtered'] else ''}"
+            f"{'filtered planes, ' if network['taps'] else ''}"
             f"2 x {network['context']} context units that see {network['neighbours']} neighbours"
         )
     planes = [

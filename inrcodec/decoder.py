@@ -23,6 +23,7 @@ from inrcodec.image import LIMIT_PIXELS, LIMIT_SIDE, Raster, Samples, from_unit,
 from inrcodec.inr.architecture import Pyramid
 from inrcodec.inr.coordinates import at, positions
 from inrcodec.inr.family import grow, grow_pyramid
+from inrcodec.inr.latents import smooth
 from inrcodec.kernels.painting import paint_pyramid
 
 CHUNK = 1 << 22
@@ -238,6 +239,9 @@ def _pyramid(
     network, pranc = grow_pyramid(header, device)
     matrices = pranc.matrices(alphas)
     planes = [np.ascontiguousarray(plane, np.float32) for plane in latents]
+    if network.architecture.taps:
+        filters = matrices[network.architecture.synthesis_blocks - 1].cpu().numpy()
+        planes = [smooth(plane, taps) for plane, taps in zip(planes, filters, strict=False)]
     picture = (header.width, header.height)
     if device == "cpu":
         arrays = [matrix.numpy() for matrix in matrices[: network.architecture.synthesis_blocks]]

@@ -13,7 +13,7 @@ from inrcodec.fit.pyramid_device import DeviceProblem
 from inrcodec.fit.pyramid_train import Early, Goal, PyramidFit
 from inrcodec.fit.schedule import Clock, Report
 from inrcodec.image import Raster
-from inrcodec.inr.architecture import SMALL, WIDE, Pyramid
+from inrcodec.inr.architecture import LIMIT_TAPS, SMALL, WIDE, Pyramid
 from inrcodec.metrics import psnr as measure_psnr
 
 LEAST_BYTES = 400
@@ -32,7 +32,8 @@ LONG_TRAINING = 4000
 """Steps below which more than 48 sine units take time that is better spent on steps."""
 
 LARGE_BYTES = 3000
-"""Budget from which on the context network sees the wider neighbourhood, and a filter follows."""
+"""Budget from which on the context network sees the wider neighbourhood, planes have filters, and a
+filter follows."""
 
 PROGRESSIVE_STEPS = 2
 """Steps of a progressive file's training for each of another's: it has no warm-up, and 2.5 times
@@ -189,6 +190,7 @@ def network_shape(channels: int, levels: tuple[int, ...], size: int, steps: int)
         levels=levels,
         neighbours=WIDE if large else SMALL,
         filtered=large,
+        taps=LIMIT_TAPS if large else 0,
     )
 
 

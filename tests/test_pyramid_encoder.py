@@ -47,7 +47,7 @@ def test_a_longer_training_gets_a_deeper_network(cat):
     data = encode(cat, max_bytes=3200, effort=2)
     assert 0.99 * 3200 <= len(data) <= 3200
     network = inrcodec.open(data).header.network
-    assert network.filtered and network.second and network.neighbours == 18
+    assert network.filtered and network.second and network.neighbours == 18 and network.taps == 3
     short = encode(cat, max_bytes=3200)
     assert inrcodec.open(short).header.network.blocks[1] == (3, 25)
     assert distance(inrcodec.decode(data), cat) > 37
@@ -198,7 +198,7 @@ def test_progress_runs_to_the_end(cat):
     assert all(p.psnr and p.size for p in seen)
 
 
-@pytest.mark.parametrize("golden", ["", "rgb_deep_v5.prc", "rgb_sets_v6.prc"])
+@pytest.mark.parametrize("golden", ["", "rgb_deep_v5.prc", "rgb_sets_v6.prc", "rgb_smooth_v7.prc"])
 def test_parts_of_the_picture_are_those_of_the_whole(cat, golden):
     # The golden files have a filter, which sees beyond the borders of a part.
     path = Path(__file__).parent / "golden" / golden

@@ -15,13 +15,27 @@ from inrcodec.inr.architecture import LIMIT_PLANES, SMALL, WIDE, Pyramid, Siren
 from inrcodec.pranc import layout
 
 MAGIC = b"\x8fPRC"
-VERSION = 6
+VERSION = 7
 """The newest version of the format that this code reads."""
 
-PLAIN_VERSION, ORDERED_VERSION, WIDE_VERSION, DEEP_VERSION, SETS_VERSION = 2, 3, 4, 5, 6
-"""Those of plain files, of SIRENs with an order of bit planes, of pyramids with a wide context, of
-those with a filter or a second sine layer and of those with more than one set of planes: each file
-has the oldest that knows all in it, so that older readers understand the more."""
+PLAIN_VERSION = 2
+"""The oldest that is written; each file has the oldest that knows all in it, so that older readers
+understand the more."""
+
+ORDERED_VERSION = 3
+"""The first with SIRENs in an order of bit planes."""
+
+WIDE_VERSION = 4
+"""The first with pyramids of a wide context."""
+
+DEEP_VERSION = 5
+"""The first with a filter over the output and a second sine layer."""
+
+SETS_VERSION = 6
+"""The first with more than one set of planes."""
+
+SMOOTH_VERSION = 7
+"""The first with filters of planes."""
 
 LIMIT_COMPACTION = 64 * 1024
 """Largest compaction D/k, in units of 1/64."""
@@ -29,7 +43,7 @@ LIMIT_COMPACTION = 64 * 1024
 _SIREN, _PYRAMID = 0, 1
 _RASTER_16_BIT = 1 << 3
 _WHOLE_FIRST, _WHOLE_LAST, _RESERVED = 1 << 5, 1 << 6, 1 << 7
-_WIDE, _FILTERED, _SECOND = 1, 2, 1
+_WIDE, _FILTERED, _SECOND, _SMOOTH = 1, 2, 1, 2
 
 
 @dataclass(frozen=True)
@@ -111,12 +125,13 @@ class Header:
 
 
 def write_header(header: Header, version: int = PLAIN_VERSION) -> bytes:
-    """The header's bytes, at most 35; a version that does not know the network is raised."""
+    """The header's bytes, at most 36; a version that does not know the network is raised."""
     network = header.network
     if isinstance(network, Pyramid):
         version = max(version, WIDE_VERSION if network.neighbours == WIDE else 0)
         version = max(version, DEEP_VERSION if network.filtered or network.second else 0)
         version = max(version, SETS_VERSION if len(network.sets) > 1 else 0)
+        version = max(version, SMOOTH_VERSION if network.taps else 0)
     raster = network.channels | (_RASTER_16_BIT if header.bits == 16 else 0)
     family = _SIREN if isinstance(network, Siren) else _PYRAMID
     fields = (
@@ -148,9 +163,10 @@ def _write_network(network: Siren | Pyramid, header: Header) -> bytes:
     pairs = bytes(levels[i] << 4 | levels[i + 1] for i in range(0, len(network.levels), 2))
     wide = _WIDE if network.neighbours == WIDE else 0
     context = network.context | wide | (_FILTERED if network.filtered else 0)
-    units = network.width | (_SECOND if network.second else 0)
+    units = network.width | (_SECOND if network.second else 0) | (_SMOOTH if network.taps else 0)
     second = bytes([network.second] if network.second else [])
-    return bytes([units, context, len(network.levels) | whole]) + second + pairs
+    taps = bytes([network.taps] if network.taps else [])
+    return bytes([units, context, len(network.levels) | whole]) + second + taps + pairs
 
 
 def read_header(data: bytes) -> Header:
@@ -219,6 +235,8 @@ def _read_pyramid(fields: Fields, channels: int, version: int) -> tuple[Callable
     units, context, count = fields.u8(), fields.u8(), fields.u8()
     deep = units & _SECOND if version >= DEEP_VERSION else 0
     second = fields.u8() if deep else 0
+    smooth = units & _SMOOTH if version >= SMOOTH_VERSION else 0
+    taps = fields.u8() if smooth else 0
     planes = min(count & 31, LIMIT_PLANES + 1)
     pairs = fields.take(-(-planes // 2))
     levels = tuple(pairs[i // 2] >> (0 if i % 2 else 4) & 15 for i in range(planes))
@@ -229,8 +247,10 @@ def _read_pyramid(fields: Fields, channels: int, version: int) -> tuple[Callable
     def make() -> Pyramid:
         if deep and not second:
             raise ValueError("a second sine layer without units")
-        sizes = (units - deep, context - wide - filtered)
-        network = Pyramid(channels, *sizes, levels, neighbours, bool(filtered), second)
+        if smooth and not taps:
+            raise ValueError("filters of planes without taps")
+        sizes = (units - deep - smooth, context - wide - filtered)
+        network = Pyramid(channels, *sizes, levels, neighbours, bool(filtered), second, taps)
         if version < SETS_VERSION and len(network.sets) > 1:
             raise ValueError(f"planes of levels {levels}; they may not ascend")
         return network

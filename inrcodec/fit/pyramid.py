@@ -21,8 +21,8 @@ from inrcodec.container.header import Header
 from inrcodec.image import Raster, to_unit
 from inrcodec.inr.architecture import OTHER_INPUTS, Pyramid
 from inrcodec.inr.family import grow_pyramid
-from inrcodec.inr.latents import BORDER, Parents, interpolation, lay_out
-from inrcodec.kernels import context, filtering, pyramid
+from inrcodec.inr.latents import BORDER, Parents, interpolation, lay_out, smooth
+from inrcodec.kernels import context, filtering, pyramid, smoothing
 from inrcodec.kernels.blocks import BLOCK, padded
 from inrcodec.kernels.siren import thread_pool
 
@@ -58,6 +58,7 @@ class _Thread:
     latents: Array
     rows: Array
     theta: list[Array]
+    taps: Array
     synthesis: tuple[Array, ...]
     context: tuple[Array, ...]
 
@@ -100,6 +101,9 @@ class PyramidProblem:
         shape = (len(target), self.height, self.width + 2) if filtered else (0, 0, 0)
         self._plain, self._d_plain, self._d_out = np.zeros((3, *shape), np.float32)
         self._far = [(p.far.rows[:, 0].copy(), p.far.cols[:, 0].copy()) for p in self.planes]
+        # A plane filtered along its rows, then along its columns too, and the gradients by these.
+        size = size if self.architecture.taps else 0
+        self._smooth, self._d_smooth, self._along, self._d_along = np.zeros((4, size), np.float32)
         self._lay_out_rows()
         self.load()
         threads = torch.get_num_threads()
@@ -134,6 +138,7 @@ class PyramidProblem:
             np.zeros_like(self.y),
             np.zeros_like(self._u),
             [np.zeros_like(theta) for theta in self._theta],
+            np.zeros_like(self._taps_of_planes),
             tuple(np.zeros(units * BLOCK, np.float32) for _ in range(pyramid.SCRATCH)),
             tuple(np.zeros(hidden * BLOCK, np.float32) for _ in range(context.SCRATCH)),
         )
@@ -143,6 +148,15 @@ class PyramidProblem:
         matrices = self.pranc.matrices([alpha.detach() for alpha in self.alphas])
         self._theta = padded([matrix.numpy() for matrix in matrices])
         self._sines = self._sine_layers(self._theta)
+        index = self.plane_filters
+        self._taps_of_planes: Array = (
+            np.zeros((0, 0), np.float32) if index is None else matrices[index].numpy()
+        )
+
+    @property
+    def plane_filters(self) -> int | None:
+        """The block of the planes' filters."""
+        return self.architecture.synthesis_blocks - 1 if self.architecture.taps else None
 
     def _sine_layers(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         return pyramid.sine_layers(arrays[: 2 * self.architecture.mixed_blocks])
@@ -161,6 +175,7 @@ class PyramidProblem:
         """
         self.load()
         self.run(lambda i: self._prepare(i, temperature, seed, differentiate))
+        self._interpolate()
         bits = sum(self.run(lambda i: self._rate(i, weight / self.pixels, differentiate)))
         if differentiate:
             for prefix in self.prefixes:
@@ -168,6 +183,9 @@ class PyramidProblem:
         squares = self._all_squares(differentiate)
         if differentiate:
             self.run(self._gather_rows)
+            if self.architecture.taps:
+                self.run(self._smooth_across_back)
+                self.run(self._smooth_along_back)
             self._gather_networks()
         return squares / self.target.size, bits
 
@@ -179,7 +197,7 @@ class PyramidProblem:
         )
         if differentiate:
             thread = self._threads[index]
-            for array in (thread.latents, thread.rows, *thread.theta):
+            for array in (thread.latents, thread.rows, thread.taps, *thread.theta):
                 array[...] = 0
 
     def bits(self) -> float:
@@ -196,6 +214,8 @@ class PyramidProblem:
         """Mean squared error with the latents of the last loss and the synthesis as it is now, and
         those of the prefixes by their weights."""
         self.load()
+        if self.architecture.taps:
+            self._interpolate()
         early = [p.weight * self._prefix_error(p, differentiate=False) for p in self.prefixes]
         return sum(early) + self._all_squares(differentiate=False) / self.target.size
 
@@ -259,14 +279,67 @@ class PyramidProblem:
             *(first, last, thread.rows, self._sine_layers(thread.theta), thread.synthesis),
         )
 
+    def _interpolate(self) -> None:
+        """Filter the planes and interpolate them along their rows."""
+        if self.architecture.taps:
+            self.run(self._smooth_rows_along)
+            self.run(self._smooth_rows_across)
+        self.run(self._interpolate_rows)
+
+    def _interpolate_rows(self, index: int) -> None:
+        source = self._smooth if self.architecture.taps else self.q
+        for k, plane in enumerate(self.planes):
+            first, last = self.band(plane.shape[0], index)
+            rows = self._plane_rows(self._u, k)
+            pyramid.interpolate_rows(
+                plane.view(source), *self.columns[k], BORDER, rows, first, last
+            )
+
+    def _between(self, array: Array, k: int) -> Array:
+        plane = self.planes[k]
+        h, w = plane.shape
+        return array[plane.start : plane.start + h * w].reshape(h, w)
+
+    def _smooth_rows_along(self, index: int) -> None:
+        for k, plane in enumerate(self.planes):
+            band = self.band(plane.shape[0], index)
+            view, taps = plane.view(self.q), self._taps_of_planes[k]
+            smoothing.smooth_along(view, taps, self._between(self._along, k), *band)
+
+    def _smooth_rows_across(self, index: int) -> None:
+        for k, plane in enumerate(self.planes):
+            band = self.band(plane.shape[0], index)
+            taps, view = self._taps_of_planes[k], plane.view(self._smooth)
+            smoothing.smooth_across(self._between(self._along, k), taps, view, *band)
+
+    def _smooth_across_back(self, index: int) -> None:
+        for k, plane in enumerate(self.planes):
+            smoothing.smooth_across_back(
+                plane.view(self._d_smooth),
+                self._between(self._along, k),
+                self._taps_of_planes[k],
+                self._between(self._d_along, k),
+                self._threads[index].taps[k],
+                *self.band(plane.shape[0], index),
+            )
+
+    def _smooth_along_back(self, index: int) -> None:
+        thread = self._threads[index]
+        for k, plane in enumerate(self.planes):
+            smoothing.smooth_along_back(
+                self._between(self._d_along, k),
+                plane.view(self.q),
+                self._taps_of_planes[k],
+                plane.view(thread.latents),
+                thread.taps[k],
+                *self.band(plane.shape[0], index),
+            )
+
     def _rate(self, index: int, weight: float, differentiate: bool) -> float:
         thread = self._threads[index]
         for k, plane in enumerate(self.planes):
             first, last = self.band(plane.shape[0], index)
             view = plane.view(self.q)
-            pyramid.interpolate_rows(
-                view, *self.columns[k], BORDER, self._plane_rows(self._u, k), first, last
-            )
             near, d_near = self._parent(plane.near, thread)
             far, d_far = self._parent(plane.far, thread)
             thread.bits[k] = context.context_rate(
@@ -329,15 +402,21 @@ class PyramidProblem:
             total = self._plane_rows(self._threads[0].rows, k)
             for other in self._threads[1:]:
                 total[first:last] += self._plane_rows(other.rows, k)[first:last]
-            pyramid.interpolate_rows_back(
-                total, *self.columns[k], BORDER, plane.view(thread.latents), first, last
-            )
+            if self.architecture.taps:
+                view = plane.view(self._d_smooth)
+                view[first + BORDER : last + BORDER] = 0
+            else:
+                view = plane.view(thread.latents)
+            pyramid.interpolate_rows_back(total, *self.columns[k], BORDER, view, first, last)
 
     def _gather_networks(self) -> None:
         sums = [sum(parts) for parts in zip(*(t.theta for t in self._threads), strict=True)]
         shapes = self.architecture.blocks
         for k, ((rows, cols), w, b) in enumerate(zip(shapes, sums[::2], sums[1::2], strict=True)):
-            inner = np.column_stack([w[:rows, : cols - 1], b[:rows]])
+            if k == self.plane_filters:
+                inner = np.sum([thread.taps for thread in self._threads], axis=0)
+            else:
+                inner = np.column_stack([w[:rows, : cols - 1], b[:rows]])
             self.project(k, torch.from_numpy(np.ascontiguousarray(inner)))
 
     def project(self, k: int, gradient: Tensor) -> None:
@@ -399,10 +478,20 @@ class PyramidProblem:
     def features(self, latents: Array, chosen: NDArray[np.int64]) -> Array:
         """The inputs of the first sine layer (planes, N) at some pixels, numbered row by row."""
         features = [
-            expand(self, k, plane.inner(latents)).ravel()[chosen] * 2.0**-plane.level
+            expand(self, k, self.smoothed(k, plane.inner(latents))).ravel()[chosen]
+            * 2.0**-plane.level
             for k, plane in enumerate(self.planes)
         ]
         return np.stack(features)
+
+    def plane_taps(self) -> list[Array]:
+        """The taps of each plane's filter."""
+        none = np.zeros(0, np.float32)
+        return list(self._taps_of_planes) if self.architecture.taps else [none] * len(self.planes)
+
+    def smoothed(self, k: int, plane: Array) -> Array:
+        """Plane k as it is interpolated."""
+        return smooth(plane, self._taps_of_planes[k]) if self.architecture.taps else plane
 
     def integers(self, latents: Array) -> list[NDArray[np.int32]]:
         """Latents of the array of all rounded, plane by plane."""

@@ -37,6 +37,8 @@ def curvature_factor(
 
     It is that by the coefficients of block `index`, at the latents of the last loss.
     """
+    if index == problem.plane_filters:
+        return np.eye(len(problem.alphas[index]))
     rng = np.random.default_rng(seed)
     block = problem.pranc.blocks[index]
     matrices = [m.numpy() for m in problem.pranc.matrices([a.detach() for a in problem.alphas])]

@@ -20,6 +20,11 @@ FAR_OFF = 0.3
 SAVING = 8.0
 """More than a latent's neighbours ever save when it moves."""
 
+SMALL = 0.05
+"""Of the largest share that a filtered latent has in a row or column of the picture: beyond the
+last ones above that on either side, a move is carried out but not judged, which saves a third of
+the time for 0.004 dB."""
+
 PARTS = 32
 """Of a pass that ends where a number of bits is reached."""
 
@@ -68,12 +73,18 @@ class Descent:
         self._most = np.array([np.abs(plane.inner(self.q)).max() for plane in planes], np.int64)
         self._touched = [
             (
-                *_touched(rows, taps * np.float32(2.0**-plane.level), plane.shape[0]),
-                *_touched(cols - BORDER, col_taps, plane.shape[1]),
+                *_touched(rows, taps * np.float32(2.0**-plane.level), plane.shape[0], own),
+                *_touched(cols - BORDER, col_taps, plane.shape[1], own),
             )
-            for plane, (rows, taps), (cols, col_taps) in zip(
-                planes, problem.rows, problem.columns, strict=True
+            for plane, (rows, taps), (cols, col_taps), own in zip(
+                planes, problem.rows, problem.columns, problem.plane_taps(), strict=True
             )
+        ]
+        # Without filters all counts: there is little of it.
+        small = SMALL if problem.architecture.taps else 0.0
+        self._judged = [
+            (*_largest(*touched[:2], small), *_largest(*touched[2:], small))
+            for touched in self._touched
         ]
         self._z = np.ascontiguousarray(
             problem.features(self.q, np.arange(problem.pixels)).T
@@ -121,7 +132,8 @@ class Descent:
 
         def work(index: int) -> None:
             first, last = problem.band(height, index)
-            first, last = first + REACH * (first > 0), last - REACH * (last < height)
+            reach = REACH + problem.architecture.taps
+            first, last = first + reach * (first > 0), last - reach * (last < height)
             start, stop = (first + max(0, last - first) * n // parts for n in (part, part + 1))
             self._descend(k, cost, start, stop)
 
@@ -130,7 +142,8 @@ class Descent:
             return
         for index in range(1, problem.threads):
             edge, _ = problem.band(height, index)
-            self._descend(k, cost, max(edge - REACH, 0), min(edge + REACH, height))
+            reach = REACH + problem.architecture.taps
+            self._descend(k, cost, max(edge - reach, 0), min(edge + reach, height))
 
     def _measure(self, index: int) -> None:
         for k, plane in enumerate(self._problem.planes):
@@ -159,6 +172,7 @@ class Descent:
             self._theta,
             k,
             *self._touched[k],
+            self._judged[k],
             first,
             last,
         )
@@ -175,17 +189,36 @@ def filtered(shown: Array, matrix: Array) -> Array:
 
 
 def _touched(
-    indices: NDArray[np.int64], taps: Array, count: int
+    indices: NDArray[np.int64], taps: Array, count: int, own: Array
 ) -> tuple[NDArray[np.int64], Array]:
     """For each of `count` samples the positions, first and last + 1, that it has a tap at, and
-    those taps; from the samples and taps (N, 4) of each position."""
+    those taps; from the samples and taps (N, 4) of each position, and those of a filter (n,) that
+    the samples go through before."""
+    n = len(own)
+    kernel = np.concatenate([own[::-1], np.ones(1, np.float32), own])
+    moved = indices[:, :, None] + np.arange(-n, n + 1)
+    indices = np.clip(moved, 0, count - 1).reshape(len(indices), -1)
+    taps = (taps[:, :, None] * kernel).reshape(len(indices), -1)
     positions = np.broadcast_to(np.arange(len(indices))[:, None], indices.shape)
     known = taps != 0
     ranges = np.stack([np.full(count, len(indices)), np.zeros(count)], axis=1).astype(np.int64)
     np.minimum.at(ranges[:, 0], indices[known], positions[known])
     np.maximum.at(ranges[:, 1], indices[known], positions[known] + 1)
     ranges[:, 0] = np.minimum(ranges[:, 0], ranges[:, 1])
-    own = np.zeros((count, int((ranges[:, 1] - ranges[:, 0]).max())), np.float32)
+    all_taps = np.zeros((count, int((ranges[:, 1] - ranges[:, 0]).max())), np.float32)
     places = indices[known], positions[known] - ranges[indices[known], 0]
-    np.add.at(own, places, taps[known])
-    return ranges, own
+    np.add.at(all_taps, places, taps[known])
+    return ranges, all_taps
+
+
+def _largest(
+    ranges: NDArray[np.int64], taps: Array, share: float
+) -> tuple[NDArray[np.int64], Array]:
+    """What `_touched` gave without the smallest taps at both ends, below a share of the largest."""
+    size = np.abs(taps)
+    counts = (size >= share * size.max(1, keepdims=True)) & (size > 0)
+    first = np.where(counts.any(1), counts.argmax(1), 0)
+    last = np.where(counts.any(1), taps.shape[1] - counts[:, ::-1].argmax(1), 0)
+    places = first[:, None] + np.arange(max(1, int((last - first).max())))
+    kept = np.take_along_axis(taps, np.minimum(places, taps.shape[1] - 1), 1)
+    return np.stack([ranges[:, 0] + first, ranges[:, 0] + last], axis=1), np.ascontiguousarray(kept)

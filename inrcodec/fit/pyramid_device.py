@@ -99,6 +99,9 @@ class DeviceProblem(PyramidProblem):
 
     def _plain_output(self, matrices: Sequence[Tensor], planes: Sequence[Tensor]) -> Tensor:
         """What the sines give (C, pixels)."""
+        if self.plane_filters is not None:
+            filters = matrices[self.plane_filters]
+            planes = [_smooth(plane, taps) for plane, taps in zip(planes, filters, strict=True)]
         features = [
             (rows @ plane @ cols).flatten()
             for plane, (rows, cols) in zip(planes, self._up, strict=True)
@@ -188,6 +191,16 @@ class DeviceProblem(PyramidProblem):
         for k, matrix in enumerate(matrices):
             assert matrix.grad is not None
             self.project(k, matrix.grad.cpu())
+
+
+def _smooth(plane: Tensor, taps: Tensor) -> Tensor:
+    """As `inr.latents.smooth`, differentiable."""
+    n = len(taps)
+    kernel = torch.cat([taps.flip(0), torch.ones_like(taps[:1]), taps])
+    for shape in ((1, 1, 1, -1), (1, 1, -1, 1)):
+        beside = (n, n, 0, 0) if shape[3] < 0 else (0, 0, n, n)
+        plane = conv2d(pad(plane[None, None], beside, mode="replicate"), kernel.view(shape))[0, 0]
+    return plane
 
 
 def _laplace_bits(values: Tensor, centre: Tensor, scale: Tensor) -> Tensor:

@@ -18,6 +18,9 @@ NETWORK_RATE = 0.2
 FILTER_RATE = 0.02
 """Factor of the rate of a filter, whose parameters start at 0."""
 
+TAPS_RATE = 0.05
+"""Likewise, of the filters of planes."""
+
 RISE = 40
 """Steps until the full rates."""
 
@@ -86,4 +89,5 @@ def _network_rates(problem: PyramidProblem) -> Sequence[float]:
     hidden = [float(matrix.abs().mean()) for matrix in matrices[1 : mixed - 1]]
     linear = float(matrices[mixed - 1].abs().mean()) + 0.05
     own = [FILTER_RATE] if problem.architecture.filtered else []
+    own += [TAPS_RATE] if problem.architecture.taps else []
     return [rate / scale for rate in (first, *hidden, linear, *own, 0.15, 0.15, 0.15)]

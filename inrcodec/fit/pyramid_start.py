@@ -217,7 +217,10 @@ def _halve(problem: PyramidProblem) -> PyramidProblem | None:
     if small or levels[-2:] != (1, 0) or len(sets) > 1:
         return None
     architecture = dataclasses.replace(
-        problem.architecture, levels=tuple(level - 1 for level in levels[:-1]), filtered=False
+        problem.architecture,
+        levels=tuple(level - 1 for level in levels[:-1]),
+        filtered=False,
+        taps=0,
     )
     height, width = -(-problem.height // 2), -(-problem.width // 2)
     padding = ((0, 0), (0, 2 * height - problem.height), (0, 2 * width - problem.width))

@@ -98,6 +98,9 @@ LIMIT_LEVEL = 15
 LIMIT_PLANES = 16
 """Most planes of a pyramid."""
 
+LIMIT_TAPS = 3
+"""Most taps of a plane's filter on either side."""
+
 LIMIT_UNITS = 128
 """Most units of each layer of a pyramid's networks."""
 
@@ -139,6 +142,8 @@ class Pyramid:
         neighbours: latents of its own plane that the context network sees, 10 or 18.
         filtered: whether a filter over the output follows.
         second: units of a second sine layer, likewise, or 0 where there is none.
+        taps: on either side, of the filters along rows and columns that each plane goes through
+            before it is interpolated, at most 3; 0 where there are none.
 
     Raises:
         ValueError: an attribute is outside its range.
@@ -157,6 +162,7 @@ class Pyramid:
     neighbours: int = SMALL
     filtered: bool = False
     second: int = 0
+    taps: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what the attributes do not allow."""
@@ -167,6 +173,8 @@ class Pyramid:
         for units in (self.width, self.context, self.second or self.width):
             if not 4 <= units <= LIMIT_UNITS or units % 4:
                 raise ValueError(f"{units} units; there may be a multiple of 4 from 4 to 128")
+        if not 0 <= self.taps <= LIMIT_TAPS:
+            raise ValueError(f"{self.taps} taps; there may be 0 to {LIMIT_TAPS}")
         if not 1 <= len(self.levels) <= LIMIT_PLANES:
             raise ValueError(f"{len(self.levels)} planes; there may be 1 to {LIMIT_PLANES}")
         if max(self.levels) > self.levels[0]:
@@ -176,8 +184,8 @@ class Pyramid:
 
     @property
     def blocks(self) -> tuple[tuple[int, int], ...]:
-        """(rows, cols) of each layer, with biases: two or three of synthesis, the filter, three of
-        context.
+        """(rows, cols) of each layer, with biases: two or three of synthesis, the filter, those of
+        the planes, without biases, and three of context.
 
         The filter's columns are the taps of the first channel, row by row, then of the second.
         """
@@ -187,6 +195,7 @@ class Pyramid:
             *([(self.second, self.width + 1)] if self.second else []),
             (self.channels, (self.second or self.width) + 1),
             *([taps] if self.filtered else []),
+            *([(len(self.levels), self.taps)] if self.taps else []),
             (self.context, self.neighbours + OTHER_INPUTS + 1),
             (self.context, self.context + 1),
             (2, self.context + 1),
@@ -211,17 +220,19 @@ class Pyramid:
         latents = sum(4.0**-level for level in self.levels)
         # Four taps along the columns, and four along the rows of each plane.
         taps = sum(4 + 4 * 2.0**-level for level in self.levels)
-        synthesis = self.synthesis_blocks
-        return sum(sizes[:synthesis]) + taps + latents * sum(sizes[synthesis:])
+        # Taps are alike on both sides.
+        taps += latents * 2 * self.taps
+        own = self.mixed_blocks + self.filtered
+        return sum(sizes[:own]) + taps + latents * sum(sizes[-3:])
 
     @property
     def synthesis_blocks(self) -> int:
         """How many of the blocks belong to the synthesis; the others are the context network's."""
-        return self.mixed_blocks + self.filtered
+        return self.mixed_blocks + self.filtered + (self.taps > 0)
 
     @property
     def mixed_blocks(self) -> int:
-        """How many of the blocks, from the first on, a basis may mix: not the filter's."""
+        """How many of the blocks, from the first on, a basis may mix: not the filters'."""
         return 3 if self.second else 2
 
     @property

@@ -74,7 +74,7 @@ class PyramidNetwork(nn.Module):
         seen = plain[rows[:, None, :, None], cols[None, :, None, :]]
         # (N, M, 3, 3, C) in the order of the filter's columns
         taps = seen.permute(0, 1, 4, 2, 3).flatten(2)
-        last = matrices[self.architecture.synthesis_blocks - 1]
+        last = matrices[self.architecture.mixed_blocks]
         return seen[:, :, 1, 1] + linear(taps, last[:, :-1], last[:, -1])
 
     def _sines(

@@ -249,6 +249,7 @@ def descend_rows(
     row_taps: Any,
     cols: Any,
     col_taps: Any,
+    judged: Any,
     first: int,
     last: int,
 ) -> None:
@@ -262,7 +263,8 @@ def descend_rows(
     kept up to date as `z` and `error` are. `theta` is the weight, transposed, and bias of the first
     sine layer and the second, which may have no units, the weight of the linear one and that of the
     filter, which may have no rows. `rows` (h, 2) and `row_taps` (h, ·) say which rows of the
-    picture a latent touches, and how much.
+    picture a latent touches, and how much; `judged` are these and those of the columns once more,
+    without what is too little to count before a move is made.
     """
     plane = planes[0][0]
     octaves, far_octaves = planes[0][7] - planes[1][7], planes[0][7] - planes[2][7]
@@ -299,10 +301,19 @@ def descend_rows(
             back = np.float32(0 if abs(off) <= far_off else 1 if off > 0 else -1)
             down = np.float32(0 if value == 0 else -1 if value > 0 else 1)
             place = (rows[y], row_taps[y], cols[x], col_taps[x], waves, work, moved)
+            most_of_it = (
+                judged[0][y],
+                judged[1][y],
+                judged[2][x],
+                judged[3][x],
+                waves,
+                work,
+                moved,
+            )
             for d in (back, down if down != back else _ZERO):
                 if d == 0 or abs(value + d) > most[0]:
                     continue
-                squares = _squares(z, error, theta, k, d, *place, False)
+                squares = _squares(z, error, theta, k, d, *most_of_it, False)
                 if squares > weight * (bits[0][y, x] + saving):
                     continue
                 plane[y + BORDER, x + BORDER] = value + d

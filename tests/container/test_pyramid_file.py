@@ -30,10 +30,10 @@ exec("\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)), SPEC)
 
 
 def contents(levels=(2, 1, 1, 0), width=13, height=9, channels=3, seed=0, spread=2.0,
-             neighbours=10, filtered=False, second=0, **options):  # fmt: skip
+             neighbours=10, filtered=False, second=0, taps=0, **options):  # fmt: skip
     """Random networks and latents."""
     rng = np.random.default_rng(seed)
-    network = Pyramid(channels, 8, 4, levels, neighbours, filtered, second)
+    network = Pyramid(channels, 8, 4, levels, neighbours, filtered, second, taps)
     header = Header(network, width, height, **options)
     layers = []
     for k in header.coefficients:
@@ -53,7 +53,9 @@ def made(parts=(), **options):
 
 
 @pytest.mark.parametrize("parts", [(), (2, 2), (1, 1, 1, 1)])
-@pytest.mark.parametrize("bits, network", [(8, {}), (16, {}), (8, {"filtered": True, "second": 8})])
+@pytest.mark.parametrize(
+    "bits, network", [(8, {}), (16, {}), (8, {"filtered": True, "second": 8, "taps": 3})]
+)
 def test_what_is_written_is_read(parts, bits, network):
     options = {"bits": bits, "basis": "hadamard", "compaction": 90}
     header, layers, latents = contents(seed=77, **options, **network)
@@ -255,6 +257,7 @@ def test_what_cannot_be_written():
         {"neighbours": 12},
         {"second": 6},
         {"second": 132},
+        {"taps": 4},
     ],
 )
 def test_impossible_pyramids(wrong):
@@ -274,12 +277,14 @@ def test_headers_come_back(levels):
         (18, False, 0, 4),
         (10, True, 0, 5),
         (10, False, 8, 5),
+        (18, True, 8, 3, 7),
+        (10, False, 0, 1, 7),
     ):
         network = Pyramid(2, 20, 128, levels, *kind)
         header = Header(network, 700, 65535, bits=16, seed=2**32 - 1)
         data = write_header(header)
-        assert read_header(data) == header and len(data) <= 35
-        assert data[4] == (6 if levels == SETS else version)
+        assert read_header(data) == header and len(data) <= 36
+        assert data[4] == max(6 if levels == SETS else 0, version)
 
 
 def test_before_version_6_there_is_one_set():
@@ -381,10 +386,11 @@ def cubic(s, level):
 
 
 @pytest.mark.parametrize("size", [(13, 9), (40, 31)])
+@pytest.mark.parametrize("taps", [0, 3])
 @pytest.mark.parametrize("filtered, second", [(False, 0), (True, 0), (True, 4)])
 @pytest.mark.parametrize("channels", [1, 4])
-def test_the_documents_rendering(size, channels, filtered, second):
-    network = {"filtered": filtered, "second": second}
+def test_the_documents_rendering(size, channels, filtered, second, taps):
+    network = {"filtered": filtered, "second": second, "taps": taps}
     header, layers, latents = contents(channels=channels, spread=0.7, **network)
     file = read(write(header, layers, latents=latents))
     u = (np.arange(size[0]) + 0.5) * 13 / size[0] - 0.5
@@ -394,9 +400,19 @@ def test_the_documents_rendering(size, channels, filtered, second):
         for layer, shape in zip(layers, header.network.blocks, strict=True)
     ]
 
+    def smooth(q, row):
+        n, count = len(row), np.arange(q.shape[1])
+        moved = [q[:, np.clip(count + j, 0, len(count) - 1)] for j in range(-n, n + 1)]
+        return sum(t * v for t, v in zip([*row[::-1], 1, *row], moved, strict=True))
+
+    planes = latents
+    if taps:
+        rows = blocks[2 + filtered + (second > 0)]
+        planes = [smooth(smooth(q, t).T, t).T for q, t in zip(latents, rows, strict=True)]
+
     def g(x, y):
         z = []
-        for level, plane in zip(header.network.levels, latents, strict=True):
+        for level, plane in zip(header.network.levels, planes, strict=True):
             c, taps_x = cubic((x + 0.5) / 2**level - 0.5, level)
             r, taps_y = cubic((y + 0.5) / 2**level - 0.5, level)
             rows = np.clip(np.arange(r - 1, r + 3), 0, plane.shape[0] - 1)

@@ -27,6 +27,7 @@ SHAPES = [
     (1, (0,), 9, 5),
     (4, (4, 3, 2, 2, 1, 0), 150, 40),
     (3, (2, 1, 0), 20, 31, {"filtered": True, "second": 8}),
+    (3, (3, 2, 1, 0), 20, 31, {"filtered": True, "taps": 3}),
 ]
 EARLY = [(3, (2, 1, 2, 1, 0), 20, 31, network) for network in ({}, {"filtered": True})]
 

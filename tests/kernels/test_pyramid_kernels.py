@@ -49,6 +49,19 @@ def problem(channels, units, context, levels, width, height, threads=1, **networ
     return made
 
 
+def smoothed(plane, taps):
+    """Filtered along both axes; beyond its borders a plane goes on as it ends."""
+    for axis in (0, 1):
+        at = torch.arange(plane.shape[axis])
+        total = plane
+        for j, tap in enumerate(taps, 1):
+            for step in (-j, j):
+                beside = (at + step).clamp(0, len(at) - 1)
+                total = total + tap * plane.index_select(axis, beside)
+        plane = total
+    return plane
+
+
 def reference(made, q, weight):
     """Error and bits in double precision, straight from their definitions."""
     network, pranc = grow_pyramid(made.header, "cpu")
@@ -87,6 +100,8 @@ def reference(made, q, weight):
         probability = laplace.cdf(own + 0.5) - laplace.cdf(own - 0.5)
         bits = bits - torch.log2(probability + 2e-7).sum()
     inner = [x[BORDER:, BORDER:-BORDER] for x in planes]
+    if made.plane_filters is not None:
+        inner = [smoothed(x, t) for x, t in zip(inner, matrices[made.plane_filters], strict=True)]
     xs, ys = np.arange(float(made.width)), np.arange(float(made.height))
     output = network.evaluate(matrices, inner, (made.width, made.height), xs, ys)
     target = torch.from_numpy(made.target).permute(1, 2, 0)
@@ -102,6 +117,8 @@ def reference(made, q, weight):
         (1, {"neighbours": 18}),
         (1, {"filtered": True}),
         (1, {"second": 4}),
+        (1, {"taps": 1}),
+        (2, {"filtered": True, "taps": 3}),
         (3, {"neighbours": 18, "filtered": True, "second": 12}),
     ],
 )
