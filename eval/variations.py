@@ -168,6 +168,9 @@ PYRAMID_PARTS = {
     ),
     "one-layer": Variation("one sine layer", pyramid_encoder, "network_shape", _without(second=0)),
     "no-filter": Variation("no filter", pyramid_encoder, "network_shape", _without(filtered=False)),
+    "plain-planes": Variation(
+        "no filters of planes", pyramid_encoder, "network_shape", _without(taps=0)
+    ),
     "near-context": Variation(
         "10 neighbours", pyramid_encoder, "network_shape", _without(neighbours=SMALL)
     ),
