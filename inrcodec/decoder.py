@@ -23,8 +23,8 @@ from inrcodec.image import LIMIT_PIXELS, LIMIT_SIDE, Raster, Samples, from_unit,
 from inrcodec.inr.architecture import Pyramid
 from inrcodec.inr.coordinates import at, positions
 from inrcodec.inr.family import grow, grow_pyramid
-from inrcodec.inr.latents import smooth
 from inrcodec.kernels.painting import paint_pyramid
+from inrcodec.kernels.smoothing import smoothed
 
 CHUNK = 1 << 22
 """Values of a hidden layer that exist at one time: pixels times units."""
@@ -241,7 +241,9 @@ def _pyramid(
     planes = [np.ascontiguousarray(plane, np.float32) for plane in latents]
     if network.architecture.taps:
         filters = matrices[network.architecture.synthesis_blocks - 1].cpu().numpy()
-        planes = [smooth(plane, taps) for plane, taps in zip(planes, filters, strict=False)]
+        # One after the other: two planes of a large picture more, not all.
+        for k, plane in enumerate(planes):
+            planes[k] = smoothed(plane, filters[k])
     picture = (header.width, header.height)
     if device == "cpu":
         arrays = [matrix.numpy() for matrix in matrices[: network.architecture.synthesis_blocks]]

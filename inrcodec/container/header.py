@@ -125,7 +125,7 @@ class Header:
 
 
 def write_header(header: Header, version: int = PLAIN_VERSION) -> bytes:
-    """The header's bytes, at most 36; a version that does not know the network is raised."""
+    """The header's bytes, at most 37; a version that does not know the network is raised."""
     network = header.network
     if isinstance(network, Pyramid):
         version = max(version, WIDE_VERSION if network.neighbours == WIDE else 0)

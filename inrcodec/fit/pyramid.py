@@ -21,7 +21,7 @@ from inrcodec.container.header import Header
 from inrcodec.image import Raster, to_unit
 from inrcodec.inr.architecture import OTHER_INPUTS, Pyramid
 from inrcodec.inr.family import grow_pyramid
-from inrcodec.inr.latents import BORDER, Parents, interpolation, lay_out, smooth
+from inrcodec.inr.latents import BORDER, Parents, interpolation, lay_out
 from inrcodec.kernels import context, filtering, pyramid, smoothing
 from inrcodec.kernels.blocks import BLOCK, padded
 from inrcodec.kernels.siren import thread_pool
@@ -304,13 +304,13 @@ class PyramidProblem:
         for k, plane in enumerate(self.planes):
             band = self.band(plane.shape[0], index)
             view, taps = plane.view(self.q), self._taps_of_planes[k]
-            smoothing.smooth_along(view, taps, self._between(self._along, k), *band)
+            smoothing.smooth_along(view, BORDER, taps, self._between(self._along, k), *band)
 
     def _smooth_rows_across(self, index: int) -> None:
         for k, plane in enumerate(self.planes):
             band = self.band(plane.shape[0], index)
             taps, view = self._taps_of_planes[k], plane.view(self._smooth)
-            smoothing.smooth_across(self._between(self._along, k), taps, view, *band)
+            smoothing.smooth_across(self._between(self._along, k), taps, view, BORDER, *band)
 
     def _smooth_across_back(self, index: int) -> None:
         for k, plane in enumerate(self.planes):
@@ -491,7 +491,9 @@ class PyramidProblem:
 
     def smoothed(self, k: int, plane: Array) -> Array:
         """Plane k as it is interpolated."""
-        return smooth(plane, self._taps_of_planes[k]) if self.architecture.taps else plane
+        if not self.architecture.taps:
+            return plane
+        return smoothing.smoothed(plane, self._taps_of_planes[k])
 
     def integers(self, latents: Array) -> list[NDArray[np.int32]]:
         """Latents of the array of all rounded, plane by plane."""

@@ -35,7 +35,8 @@ def curvature_factor(
 ) -> NDArray[np.float64]:
     """The lower Cholesky factor (k, k) of the curvature of error + `weight` · bits per pixel.
 
-    It is that by the coefficients of block `index`, at the latents of the last loss.
+    It is that by the coefficients of block `index`, at the latents of the last loss; the filters of
+    planes, a few taps each, get the identity.
     """
     if index == problem.plane_filters:
         return np.eye(len(problem.alphas[index]))

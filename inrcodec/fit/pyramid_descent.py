@@ -20,7 +20,7 @@ FAR_OFF = 0.3
 SAVING = 8.0
 """More than a latent's neighbours ever save when it moves."""
 
-SMALL = 0.05
+JUDGED_SHARE = 0.05
 """Of the largest share that a filtered latent has in a row or column of the picture: beyond the
 last ones above that on either side, a move is carried out but not judged, which saves a third of
 the time for 0.004 dB."""
@@ -81,9 +81,9 @@ class Descent:
             )
         ]
         # Without filters all counts: there is little of it.
-        small = SMALL if problem.architecture.taps else 0.0
+        share = JUDGED_SHARE if problem.architecture.taps else 0.0
         self._judged = [
-            (*_largest(*touched[:2], small), *_largest(*touched[2:], small))
+            (*_trimmed(*touched[:2], share), *_trimmed(*touched[2:], share))
             for touched in self._touched
         ]
         self._z = np.ascontiguousarray(
@@ -129,10 +129,10 @@ class Descent:
         """The threads stay apart, so that nothing depends on their order; between them it goes on
         when they are done."""
         problem, height = self._problem, self._problem.planes[k].shape[0]
+        reach = REACH + problem.architecture.taps
 
         def work(index: int) -> None:
             first, last = problem.band(height, index)
-            reach = REACH + problem.architecture.taps
             first, last = first + reach * (first > 0), last - reach * (last < height)
             start, stop = (first + max(0, last - first) * n // parts for n in (part, part + 1))
             self._descend(k, cost, start, stop)
@@ -142,7 +142,6 @@ class Descent:
             return
         for index in range(1, problem.threads):
             edge, _ = problem.band(height, index)
-            reach = REACH + problem.architecture.taps
             self._descend(k, cost, max(edge - reach, 0), min(edge + reach, height))
 
     def _measure(self, index: int) -> None:
@@ -205,13 +204,15 @@ def _touched(
     np.minimum.at(ranges[:, 0], indices[known], positions[known])
     np.maximum.at(ranges[:, 1], indices[known], positions[known] + 1)
     ranges[:, 0] = np.minimum(ranges[:, 0], ranges[:, 1])
+    # None starts later than the next one, as it would where the nearest taps are 0.
+    ranges[:, 0] = np.minimum.accumulate(ranges[::-1, 0])[::-1]
     all_taps = np.zeros((count, int((ranges[:, 1] - ranges[:, 0]).max())), np.float32)
     places = indices[known], positions[known] - ranges[indices[known], 0]
     np.add.at(all_taps, places, taps[known])
     return ranges, all_taps
 
 
-def _largest(
+def _trimmed(
     ranges: NDArray[np.int64], taps: Array, share: float
 ) -> tuple[NDArray[np.int64], Array]:
     """What `_touched` gave without the smallest taps at both ends, below a share of the largest."""

@@ -48,6 +48,7 @@ class DeviceProblem(PyramidProblem):
         self, weight: float, temperature: float, seed: int = 0, differentiate: bool = False
     ) -> tuple[float, float]:
         """As of the class above."""
+        self.load()
         self.run(lambda i: self._prepare(i, temperature, seed, differentiate))
         with torch.set_grad_enabled(differentiate):
             planes = self._latents()
@@ -194,12 +195,14 @@ class DeviceProblem(PyramidProblem):
 
 
 def _smooth(plane: Tensor, taps: Tensor) -> Tensor:
-    """As `inr.latents.smooth`, differentiable."""
+    """As `kernels.smoothing.smoothed`, of sums alone: these are deterministic, and in float32."""
     n = len(taps)
-    kernel = torch.cat([taps.flip(0), torch.ones_like(taps[:1]), taps])
-    for shape in ((1, 1, 1, -1), (1, 1, -1, 1)):
-        beside = (n, n, 0, 0) if shape[3] < 0 else (0, 0, n, n)
-        plane = conv2d(pad(plane[None, None], beside, mode="replicate"), kernel.view(shape))[0, 0]
+    for _ in range(2):
+        first, last = (row[None].expand(n, -1) for row in (plane[0], plane[-1]))
+        padded, h = torch.cat([first, plane, last]), len(plane)
+        for j, tap in enumerate(taps, 1):
+            plane = plane + tap * (padded[n - j : n - j + h] + padded[n + j : n + j + h])
+        plane = plane.T
     return plane
 
 

@@ -211,7 +211,7 @@ def warm_up(problem: PyramidProblem, weight: float, steps: int, advance: Advance
 
 def _halve(problem: PyramidProblem) -> PyramidProblem | None:
     """The picture at half its size, each sample the mean of four, with all planes but the finest
-    and without a filter. None if it is too small, or has more than one set of planes."""
+    and without filters. None if it is too small, or has more than one set of planes."""
     levels, sets = problem.architecture.levels, problem.architecture.sets
     small = min(problem.width, problem.height) < LEAST_SIDE
     if small or levels[-2:] != (1, 0) or len(sets) > 1:

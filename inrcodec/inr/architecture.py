@@ -184,8 +184,8 @@ class Pyramid:
 
     @property
     def blocks(self) -> tuple[tuple[int, int], ...]:
-        """(rows, cols) of each layer, with biases: two or three of synthesis, the filter, those of
-        the planes, without biases, and three of context.
+        """(rows, cols) of each layer, with biases: two or three of synthesis, the filter, the
+        filters of planes, without biases, and three of context.
 
         The filter's columns are the taps of the first channel, row by row, then of the second.
         """

@@ -157,23 +157,6 @@ def around(positions: NDArray[np.float64], n: int) -> tuple[NDArray[np.float64],
     return places, indices.reshape(beside.shape)
 
 
-def smooth(plane: NDArray[np.float32], taps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A plane (h, w) filtered along its rows and its columns: tap j (n,) counts for the values j
-    places away on either side, beside 1 for the own one. Borders repeat.
-
-    >>> smooth(np.array([[0, 4, 0, 0]], np.float32), np.array([0.25], np.float32))
-    array([[1.5, 6. , 1.5, 0. ]], dtype=float32)
-    """
-    for axis in (1, 0):
-        places = np.arange(plane.shape[axis])
-        total = plane.copy()
-        for j, tap in enumerate(taps, 1):
-            for beside in (np.maximum(places - j, 0), np.minimum(places + j, len(places) - 1)):
-                total += tap * plane.take(beside, axis)
-        plane = total
-    return plane
-
-
 def interpolation(positions: NDArray[np.float64], level: int, n: int) -> tuple[Indices, Taps]:
     """The four samples, of n, and their weights (N, 4) that give a plane's values at positions.
 

@@ -46,7 +46,7 @@ class PyramidNetwork(nn.Module):
 
     @property
     def unmixed_layers(self) -> tuple[str, ...]:
-        """The names of the layers of the filter and of the context network."""
+        """The names of the layers of the filters and of the context network."""
         mixed, count = self.architecture.mixed_blocks, len(self.architecture.blocks)
         return tuple(f"layers.{n}" for n in range(mixed, count))
 
@@ -64,8 +64,8 @@ class PyramidNetwork(nn.Module):
     ) -> Tensor:
         """Channels (N, M, C) at M columns `xs` and N rows `ys`, in pixels of the picture.
 
-        `planes` are (h, w), in coding order; those that are missing count as 0. `picture` is its
-        width and height.
+        `planes` are (h, w), in coding order, and have passed their filters; those that are missing
+        count as 0. `picture` is its width and height.
         """
         if not self.architecture.filtered:
             return self._sines(matrices, planes, xs, ys)

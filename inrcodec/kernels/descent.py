@@ -16,8 +16,9 @@ from inrcodec.inr.latents import BORDER, PLACES
 from inrcodec.kernels.elementwise import compiled, sine_and_cosine
 
 REACH = 4
-"""A move in row y of a plane reads and writes nothing of rows beyond y - 4 and y + 4, nor what they
-cover of the picture and of finer planes."""
+"""A move in row y of a plane without a filter reads and writes nothing of rows beyond y - 4 and
+y + 4, nor what they cover of the picture and of finer planes; with one that is as many rows more as
+it has taps."""
 
 _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
 
@@ -301,7 +302,7 @@ def descend_rows(
             back = np.float32(0 if abs(off) <= far_off else 1 if off > 0 else -1)
             down = np.float32(0 if value == 0 else -1 if value > 0 else 1)
             place = (rows[y], row_taps[y], cols[x], col_taps[x], waves, work, moved)
-            most_of_it = (
+            judged_place = (
                 judged[0][y],
                 judged[1][y],
                 judged[2][x],
@@ -313,7 +314,7 @@ def descend_rows(
             for d in (back, down if down != back else _ZERO):
                 if d == 0 or abs(value + d) > most[0]:
                     continue
-                squares = _squares(z, error, theta, k, d, *most_of_it, False)
+                squares = _squares(z, error, theta, k, d, *judged_place, False)
                 if squares > weight * (bits[0][y, x] + saving):
                     continue
                 plane[y + BORDER, x + BORDER] = value + d

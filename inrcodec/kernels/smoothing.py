@@ -1,8 +1,8 @@
 """Filters along the rows and columns of latent planes, and their gradients (Numba), in float32.
 
 `f = q + Σⱼ tⱼ (q moved by j + q moved by -j)`, first along the rows, then along the columns,
-with n taps tⱼ. Beyond its borders a plane goes on as it ends. Planes with a border are those of
-`inr.latents`; what is between the two steps, `a`, has none.
+with n taps tⱼ. Beyond its edges a plane goes on as it ends. Planes may have a border, as those of
+`inr.latents`; what is between the two steps, `a` (h, w), has none.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inrcodec.inr.latents import BORDER
 from inrcodec.kernels.elementwise import compiled
@@ -17,12 +18,25 @@ from inrcodec.kernels.elementwise import compiled
 _ZERO = np.float32(0)
 
 
+def smoothed(plane: NDArray[np.float32], taps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A plane (h, w) without a border, filtered with taps (n,).
+
+    >>> smoothed(np.array([[0, 4, 0, 0]], np.float32), np.array([0.25], np.float32))
+    array([[1.5, 6. , 1.5, 0. ]], dtype=float32)
+    """
+    plane = np.ascontiguousarray(plane)
+    a, out = np.empty_like(plane), np.empty_like(plane)
+    smooth_along(plane, 0, taps, a, 0, len(plane))
+    smooth_across(a, taps, out, 0, 0, len(plane))
+    return out
+
+
 @compiled
-def smooth_along(plane: Any, taps: Any, a: Any, first: int, last: int) -> None:
-    """Rows `first` to `last` of a plane, filtered along themselves, into `a` (h, w)."""
+def smooth_along(plane: Any, border: int, taps: Any, a: Any, first: int, last: int) -> None:
+    """Rows `first` to `last` of a plane, filtered along themselves, into `a`."""
     w = a.shape[1]
     for y in range(first, last):
-        row, out = plane[y + BORDER, BORDER : BORDER + w], a[y]
+        row, out = plane[y + border, border : border + w], a[y]
         out[:] = row
         for j in range(1, len(taps) + 1):
             t = taps[j - 1]
@@ -36,11 +50,11 @@ def smooth_along(plane: Any, taps: Any, a: Any, first: int, last: int) -> None:
 
 
 @compiled
-def smooth_across(a: Any, taps: Any, plane: Any, first: int, last: int) -> None:
-    """Rows `first` to `last` of what is filtered along the columns of `a`, into a plane."""
+def smooth_across(a: Any, taps: Any, plane: Any, border: int, first: int, last: int) -> None:
+    """Rows `first` to `last` of `a`, filtered along its columns, into a plane."""
     h, w = a.shape
     for y in range(first, last):
-        out = plane[y + BORDER, BORDER : BORDER + w]
+        out = plane[y + border, border : border + w]
         out[:] = a[y]
         for j in range(1, len(taps) + 1):
             t, above, below = taps[j - 1], a[max(y - j, 0)], a[min(y + j, h - 1)]

@@ -75,7 +75,7 @@ def test_it_keeps_count_and_gains(channels, network, threads):
         error, bits = judge(made, descent.q)
         assert error + WEIGHT * bits / made.pixels < before - 1e-5
         assert descent.error == pytest.approx(error, rel=2e-4)
-        assert descent.bits == pytest.approx(bits, rel=1e-2)
+        assert descent.bits == pytest.approx(bits, rel=1e-2 if made.architecture.taps else 5e-3)
     assert np.array_equal(descent.q, np.round(descent.q))
     assert not descent.q[made.planes[-1].start :][: made.width + 4].any(), "borders stay 0"
 
@@ -106,7 +106,7 @@ def test_of_several_sets_the_last_one_moves(levels, threads):
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("k", range(4))
 def test_a_latent_moves_exactly_where_that_pays(k, network, monkeypatch):
-    monkeypatch.setattr(pyramid_descent, "SMALL", 0.0)
+    monkeypatch.setattr(pyramid_descent, "JUDGED_SHARE", 0.0)
     made = problem(width=23, height=18, levels=(2, 1, 1, 0), **network)
     rng, plane = np.random.default_rng(k), made.planes[k]
     for other in made.planes:

@@ -7,6 +7,7 @@ import torch
 import inrcodec
 from inrcodec.container.header import Header
 from inrcodec.fit.pyramid import Prefix, PyramidProblem, samples_of
+from inrcodec.fit.pyramid_curvature import curvature_factor
 from inrcodec.fit.pyramid_device import DeviceProblem
 from inrcodec.fit.pyramid_optimizer import Optimizer
 from inrcodec.fit.pyramid_start import start
@@ -29,7 +30,7 @@ SHAPES = [
     (3, (2, 1, 0), 20, 31, {"filtered": True, "second": 8}),
     (3, (3, 2, 1, 0), 20, 31, {"filtered": True, "taps": 3}),
 ]
-EARLY = [(3, (2, 1, 2, 1, 0), 20, 31, network) for network in ({}, {"filtered": True})]
+EARLY = [(3, (2, 1, 2, 1, 0), 20, 31, network) for network in ({}, {"filtered": True}, {"taps": 2})]
 
 
 def pair(channels, levels, width, height, network=None, *, device):
@@ -69,6 +70,18 @@ def test_loss_and_gradients_are_the_kernels(shape, device):
     made.alphas[3], kernels.alphas[3] = 2 * made.alphas[3], 2 * kernels.alphas[3]
     assert made.distortion() == pytest.approx(kernels.distortion(), rel=1e-4)
     assert made.bits() == pytest.approx(kernels.bits(), rel=1e-4)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_curvature_is_the_kernels(device):
+    factors = []
+    for made in pair(*SHAPES[-1], device=device):
+        # As a training leaves it: what was trained is newer than what the problem was made with.
+        made.alphas[made.plane_filters] += 0.3
+        made.loss(0.02, 0.5, seed=3)
+        factors.append([curvature_factor(made, k, 0.02, 0) for k in range(len(made.alphas))])
+    for ours, theirs in zip(*factors, strict=True):
+        assert apart(ours, theirs) < 1e-3
 
 
 @pytest.mark.parametrize("device", DEVICES)
