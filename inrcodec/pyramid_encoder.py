@@ -39,6 +39,12 @@ PROGRESSIVE_STEPS = 2
 """Steps of a progressive file's training for each of another's: it has no warm-up, and 2.5 times
 2,000 bring 0.3 dB more, and 0.9 to the first quarter (kodim15 at half size, 0.3 bits a pixel)."""
 
+PSNR_ATTEMPTS = 6
+"""Trainings until a wanted PSNR counts as out of reach."""
+
+MOST_BEYOND = 15.0
+"""What they aim for at most, dB above the wanted PSNR."""
+
 SMALLER = 0.4
 """Its networks are those of a file of this share of its bytes; with 1 the whole is 0.4 dB better,
 and a quarter shows nothing yet (as above)."""
@@ -78,7 +84,8 @@ def encode_to_budget(settings: PyramidSettings, budget: int) -> bytes:
     """
     if budget - len(settings.icc) < LEAST_BYTES:
         least = LEAST_BYTES + len(settings.icc)
-        raise TargetError(f"{budget} bytes are too few for a pyramid; give at least {least}")
+        other = ", or leave progressive away" if settings.progressive else ""
+        raise TargetError(f"{budget} bytes are too few for a pyramid; give at least {least}{other}")
     data = _train(settings, Goal(size=budget), budget - len(settings.icc))
     if data is None:
         raise TargetError(f"cannot make a file of {budget} bytes for this picture; give another")
@@ -89,18 +96,23 @@ def encode_to_psnr(settings: PyramidSettings, psnr: float) -> bytes:
     """The bytes of a file of at least `psnr` dB; raises TargetError if that cannot be reached."""
     raster = settings.raster
     size = expected_bytes(raster, psnr)
-    wanted, best = psnr, -math.inf
-    for _ in range(4):
+    wanted, best, slope, more = psnr, -math.inf, 0.8, 0.0
+    for _ in range(PSNR_ATTEMPTS):
         data = _train(settings, Goal(psnr=wanted), size)
-        if data is None:
-            break
+        assert data is not None
         file = container.open(data)
         reached = measure_psnr(decoder.rendered(file), raster.samples, raster.peak)
-        best = max(best, reached)
         if reached >= psnr:
             return data
-        # The training does not round the samples.
-        wanted += 1.2 * (psnr - reached) + 0.01
+        # The training does not round the samples, and networks may be too small for the size.
+        missing = psnr - reached
+        if best > -math.inf:
+            slope = min(0.8, max(0.15, (reached - best) / more))
+        more = min(missing / slope + 0.01, psnr + MOST_BEYOND - wanted)
+        best, wanted = max(best, reached), wanted + more
+        if more <= 0:
+            break
+        size = max(size, round(len(data) * 2 ** (missing / 5)))
     raise TargetError(f"reached {best:.2f} dB of {psnr:g} dB; ask for less, or raise --effort")
 
 

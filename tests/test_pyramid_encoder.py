@@ -10,6 +10,7 @@ from PIL import Image
 
 import inrcodec
 from inrcodec.encoder import choose_family
+from inrcodec.fit import pyramid_train
 from inrcodec.fit.schedule import Progress
 from inrcodec.image import Raster, from_pillow
 from inrcodec.inr.architecture import Pyramid
@@ -127,11 +128,26 @@ def test_a_wanted_psnr_is_reached_and_hardly_passed(cat):
     assert 28.0 <= distance(inrcodec.decode(data), cat) < 28.6
 
 
+def test_a_short_training_reaches_a_high_psnr_by_more_than_one_attempt(cat):
+    # Its networks are rounded for the size that pictures of this PSNR have in the mean.
+    data = encode(cat, psnr=38.0)
+    assert 38.0 <= distance(inrcodec.decode(data), cat) < 39.5
+
+
+@pytest.mark.parametrize("budget", [700, 1500, 2500])
+def test_what_no_weight_makes_large_enough_is_mixed(cat, budget, monkeypatch):
+    monkeypatch.setattr(pyramid_train, "LEAST_SHARE", 1.1)
+    mixed = encode(cat, max_bytes=budget)
+    assert 0.995 * budget <= len(mixed) <= budget
+
+
 def test_what_cannot_be_reached_is_said(cat):
     with pytest.raises(inrcodec.TargetError, match="too few for a pyramid; give at least 400"):
         encode(cat, max_bytes=LEAST_BYTES - 1)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    with pytest.raises(inrcodec.TargetError, match="of 70 dB"):
+    with pytest.raises(inrcodec.TargetError, match="leave progressive away"):
+        encode(cat, max_bytes=LEAST_BYTES - 1, progressive=True)
+    with pytest.raises(inrcodec.TargetError, match=r"reached \d+\.\d\d dB of 70 dB"):
         encode(Image.fromarray(noise), psnr=70.0)
     with pytest.raises(ValueError, match="unknown family"):
         inrcodec.encode(cat, family="tree")

@@ -145,6 +145,9 @@ PRICES = (1e-3, 300.0)
 LIMIT_ROUNDS = 30
 """Attempts to come from near a budget to within it."""
 
+SLOW = 0.8
+"""What is left of the way to a PSNR after a correction of λ that hardly helps; three are enough."""
+
 
 @dataclass(frozen=True)
 class Early:
@@ -230,7 +233,8 @@ class PyramidFit:
             self._weight *= min(2.0, max(0.25, (SETTLED * bits / self._latent_budget()) ** 2))
 
     def run(self) -> bytes | None:
-        """Train, round, and make the file; None if the goal was missed."""
+        """Train, round, and make the file: None if no size was small enough, and one that misses
+        the wanted PSNR if none reached it."""
         quantized, moments = 0, np.linspace(*QUANTIZE, len(self._models))
         for step in range(self._steps):
             share = step / self._steps
@@ -395,40 +399,51 @@ class PyramidFit:
 
     def _finish(self) -> bytes | None:
         """Come to within the goal by short trainings of the latents alone."""
-        found = self._reach_psnr() if self.goal.size is None else self._meet_size(self.goal.size)
-        return found or self._cut()
+        if self.goal.size is None:
+            return self._reach_psnr()
+        return self._meet_size(self.goal.size) or self._cut()
 
-    def _reach_psnr(self) -> bytes | None:
-        """The smallest file found of at least the PSNR."""
-        best: bytes | None = None
+    def _reach_psnr(self) -> bytes:
+        """The smallest file found of at least the PSNR, or else the one nearest to it."""
+        best, nearest, least, slow = None, b"", math.inf, 0
         for _ in range(LIMIT_ROUNDS):
             descent = self._descend(self._weight * self._descent_weight)
             off = math.log(descent.error / self.goal.error)
+            # Networks that were rounded for a larger error don't get there by finer latents.
+            slow = slow + 1 if off > SLOW * least else 0
             if off <= 0:
                 data = self._write(self.problem.integers(descent.q))
                 best = data if best is None else min(best, data, key=len)
                 if off > -CLOSE:
                     break
+            elif off < least:
+                nearest, least = self._write(self.problem.integers(descent.q)), off
+            if best is None and slow == 3:
+                break
             self._correct(-off - CLOSE / 2)
-        return best
+        return best or nearest
 
     def _meet_size(self, size: int) -> bytes | None:
         """The largest file found within the budget.
 
         A pass of the descent at another λ, in as much of the picture as it takes, makes a file
         smaller or larger. Larger than the latents were trained to be it can't be: then they train
-        on for a moment, with a λ that changes the more the oftener it has to.
+        on for a moment, with a λ that changes the more the oftener it has to. Where no λ has a file
+        near enough, it is mixed from one that is too large and one that is too small.
         """
         best: bytes | None = None
+        over = under = np.zeros(0, np.float32)
         corrections = 0
         weight = self._descent_weight
         descent = self._descend(self._weight * weight)
         for _ in range(LIMIT_ROUNDS):
             data = self._write(self.problem.integers(descent.q))
-            if len(data) <= size and (best is None or len(data) > len(best)):
-                best = data
+            if len(data) > size:
+                over = descent.q.copy()
+            elif best is None or len(data) > len(best):
+                best, under = data, descent.q.copy()
             if best and len(best) >= LEAST_SHARE * size:
-                break
+                return best
             off = math.log(len(data) / (AIM * size))
             if off > 0 or weight > LEAST_WEIGHT:
                 least, most = DESCENT_CHANGE
@@ -442,6 +457,8 @@ class PyramidFit:
                 descent = self._descend(self._weight * weight)
         if best is None:
             self.problem.y[:] = descent.q
+        elif over.size:
+            return self._mix(over, best, under)
         return best
 
     def _descend(self, weight: float) -> Descent:
@@ -474,8 +491,7 @@ class PyramidFit:
 
     def _cut(self) -> bytes | None:
         """A file within the budget after rows of planes are emptied, the finest first."""
-        if self.goal.size is None:
-            return None
+        assert self.goal.size is not None
         for plane in reversed(self.problem.planes[1:]):
             over = self.problem.y.copy()
             plane.view(self.problem.y)[:] = 0
