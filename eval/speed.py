@@ -19,6 +19,10 @@ from inrcodec import container, encoder
 from inrcodec.decoder import decode, thumbnail
 from inrcodec.fit import quantize
 from inrcodec.fit.problem import Problem
+from inrcodec.fit.pyramid import PyramidProblem, samples_of
+from inrcodec.fit.pyramid_device import DeviceProblem
+from inrcodec.fit.pyramid_optimizer import Optimizer
+from inrcodec.fit.pyramid_start import start
 from inrcodec.fit.pyramid_train import PyramidFit
 from inrcodec.fit.quantize import RateControl
 from inrcodec.fit.soap import Soap
@@ -27,6 +31,12 @@ from inrcodec.kernels.siren import one_thread
 
 STEPS = 20
 """Steps of one timing: two refreshes of SOAP's eigenbases are among them."""
+
+PYRAMID_STEPS = 4
+"""The same of a pyramid's."""
+
+LAMBDA, TEMPERATURE = 1e-3, 0.3
+"""Of its timed steps: those of the middle of a training, about; any cost the same."""
 
 RATE = 1e-3
 """Learning rate of the timed steps: it costs the same at any, and this one is stable."""
@@ -67,6 +77,8 @@ class Timings:
         self._runs = runs
         self._encode = functools.partial(encoder.encode, raster, bpp=bpp, seed=seed, device="cpu")
         self._raster = raster
+        self._efforts = efforts
+        self._made: dict[tuple[str, int], bytes] = {}
         self.figures: dict[str, Callable[[], Row]] = {
             **{
                 f"{family}, effort {effort}": functools.partial(self.encoding, family, effort)
@@ -77,21 +89,28 @@ class Timings:
             "thumbnail": self.thumbnail,
             "fit step": self.fit_step,
             "optimiser step": self.optimiser_step,
+            "pyramid step": self.pyramid_step,
         }
 
     @functools.cached_property
     def _files(self) -> dict[str, bytes]:
-        # The network, and so the time of a step, is that of any effort.
-        return {family: self._encode(effort=1, family=family) for family in PHASES}
+        """Of the greatest effort, whose networks are the largest."""
+        effort = max(self._efforts)
+        return {family: self._file(family, effort) for family in PHASES}
+
+    def _file(self, family: str, effort: int) -> bytes:
+        if (family, effort) not in self._made:
+            self._made[family, effort] = self._encode(effort=effort, family=family)
+        return self._made[family, effort]
 
     def encoding(self, family: str, effort: int) -> Row:
         """Seconds of an encoding and of its phases."""
         runs = []
         for _ in range(self._runs):
-            start = time.perf_counter()
+            began = time.perf_counter()
             with _phases(PHASES[family]) as seconds:
-                self._encode(effort=effort, family=family)
-            total = time.perf_counter() - start
+                self._made[family, effort] = self._encode(effort=effort, family=family)
+            total = time.perf_counter() - began
             runs.append(seconds | {"rest": total - sum(seconds.values()), "total": total})
         return {
             "unit": "s",
@@ -153,6 +172,19 @@ class Timings:
             STEPS,
         )
 
+    def pyramid_step(self) -> Row:
+        """Milliseconds of a step of a pyramid's training: in plain PyTorch and by the kernels."""
+        header = container.open(self._files["pyramid"]).header
+        samples = samples_of(self._raster)
+        kinds = {
+            "PyTorch": functools.partial(DeviceProblem, device="cpu"),
+            "kernels": PyramidProblem,
+        }
+        return self._compare(
+            {name: _pyramid_steps(kind(samples, header)) for name, kind in kinds.items()},
+            PYRAMID_STEPS,
+        )
+
     def _problem(self) -> tuple[Problem, list[torch.Tensor]]:
         problem = Problem(self._raster, container.open(self._files["siren"]).header, "cpu")
         return problem, [alpha.requires_grad_() for alpha in problem.pranc.zeros()]
@@ -164,9 +196,9 @@ class Timings:
         times: dict[str, list[float]] = {name: [] for name in alternatives}
         for _ in range(self._runs):
             for name, alternative in alternatives.items():
-                start = time.perf_counter()
+                began = time.perf_counter()
                 alternative()
-                times[name].append((time.perf_counter() - start) / steps)
+                times[name].append((time.perf_counter() - began) / steps)
         first, second = times.values()
         ratio = statistics.median(a / b for a, b in zip(first, second, strict=True))
         return {
@@ -174,6 +206,17 @@ class Timings:
             "times": {name: _spread(values, 1000) for name, values in times.items()},
             "ratio": round(ratio, 3),
         }
+
+
+def _pyramid_steps(problem: PyramidProblem) -> Callable[[], None]:
+    start(problem, LAMBDA, seed=0)
+    optimizer = Optimizer(problem)
+
+    def steps() -> None:
+        for _ in range(PYRAMID_STEPS):
+            optimizer.step(LAMBDA, TEMPERATURE, RATE, RATE)
+
+    return steps
 
 
 def _spread(seconds: Sequence[float], factor: float) -> Row:
@@ -197,9 +240,9 @@ def _timed(
     function: Callable[..., Any], phase: str, seconds: dict[str, float]
 ) -> Callable[..., Any]:
     def timed(*args: Any, **kwargs: Any) -> Any:
-        start = time.perf_counter()
+        began = time.perf_counter()
         result = function(*args, **kwargs)
-        seconds[phase] += time.perf_counter() - start
+        seconds[phase] += time.perf_counter() - began
         return result
 
     return timed

@@ -18,7 +18,7 @@ def test_speed_times_efforts_phases_and_alternatives(tmp_path: Path) -> None:
     content = json.loads(out.read_text())
     figures = content["figures"]
     encodings = ["siren, effort 1", "pyramid, effort 1"]
-    compared = ["decode", "thumbnail", "fit step", "optimiser step"]
+    compared = ["decode", "thumbnail", "fit step", "optimiser step", "pyramid step"]
     assert list(figures) == [*encodings, *compared]
     for encoding in encodings:
         phases = {name: t["median"] for name, t in figures[encoding]["times"].items()}
