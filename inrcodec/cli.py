@@ -95,7 +95,7 @@ def main() -> None:
     """Encode pictures as small neural networks, and decode them at any size."""
 
 
-@main.command()
+@main.command(short_help="Encode a picture as a .prc file.")
 @click.argument("source", metavar="IN")
 @click.argument("target", metavar="[OUT.prc]", required=False)
 @click.option("--bpp", type=click.FloatRange(0, min_open=True), help="Budget in bits per pixel.")
@@ -113,14 +113,16 @@ def main() -> None:
 @click.option(
     "--quality",
     type=click.IntRange(1, 100),
-    help="Budget on a scale from 0.02 bits per pixel (1) to 2 (100).  [default: 50, 0.2 bpp]",
+    help="Budget on a scale from 0.02 bits per pixel (1) to 2 (100), plus 500 bytes.  "
+    "[default: 50, 0.2 bpp]",
 )
 @click.option(
     "--effort",
     type=click.IntRange(1, 9),
     default=3,
     show_default=True,
-    help="How long to fit: 3 up to two minutes on two cores, 9 up to fifteen.",
+    help="How long to fit: for 768x512 pixels on two cores 1 takes ten seconds, 3 up to two "
+    "minutes, 9 up to fifteen.",
 )
 @click.option(
     "--family",
@@ -141,7 +143,7 @@ def main() -> None:
     type=click.Choice(BASES),
     default="identity",
     show_default=True,
-    help="PRANC basis of the hidden layers.",
+    help="PRANC basis of the hidden layers; for experiments, the default is best.",
 )
 @click.option(
     "--order",
@@ -153,7 +155,8 @@ def main() -> None:
 @click.option(
     "--progressive",
     is_flag=True,
-    help="Train a quarter and a half of the file to show good pictures; longer, and for a price.",
+    help="Train a quarter and a half of the file to show good pictures: takes twice as long or "
+    "more, and the whole file is about 1.4 dB behind one without.",
 )
 @click.option("--strip", is_flag=True, help="Leave the ICC profile out.")
 @device_option
@@ -221,7 +224,7 @@ def encode(
     )
 
 
-@main.command()
+@main.command(short_help="Decode a .prc file, whole or in part, at any size.")
 @click.argument("source", metavar="IN.prc")
 @click.argument("target", metavar="[OUT.png]", required=False)
 @click.option("--size", type=Size(), help="Pixels of the picture, such as 640x480.")
@@ -272,22 +275,27 @@ def decode(
     picture = decode_file(data, size=size, scale=scale, device=device, region=region)
     save_image(picture, path)
     if "partial" in picture.info:
-        click.echo(f"Warning: {source} is {picture.info['partial']}", err=True)
+        cut = f"what you chose of {source}" if fraction or max_bytes else source
+        click.echo(f"Warning: {cut} is {picture.info['partial']}", err=True)
+    click.echo(f"{path}: {picture.width}x{picture.height}")
 
 
-@main.command()
+@main.command(short_help="Show what a .prc file holds.")
 @click.argument("source", metavar="IN.prc")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @one_line_errors
 def info(source: str, as_json: bool) -> None:
-    """Show what IN.prc holds: its header, its parts, and what each layer costs."""
+    """Show what IN.prc holds: its header, its parts, what each layer costs, and its planes.
+
+    A layer's coefficients are multiples of its step; those within its edge of 0 are 0.
+    """
     from inrcodec import container
 
     facts = describe(container.open(source))
     click.echo(json.dumps(facts, indent=2) if as_json else _as_text(source, facts))
 
 
-@main.command()
+@main.command(short_help="Decode a small picture from the start of a file.")
 @click.argument("source", metavar="IN.prc")
 @click.argument("target", metavar="OUT.png")
 @click.option(
@@ -303,10 +311,12 @@ def thumbnail(source: str, target: str, side: int, device: str, force: bool) -> 
     from inrcodec.decoder import thumbnail as decode_thumbnail
     from inrcodec.image import save_image
 
-    save_image(decode_thumbnail(source, side, device), path)
+    picture = decode_thumbnail(source, side, device)
+    save_image(picture, path)
+    click.echo(f"{path}: {picture.width}x{picture.height}")
 
 
-@main.command()
+@main.command(short_help="Show how a picture sharpens byte by byte.")
 @click.argument("source", metavar="IN.prc")
 @click.argument("target", metavar="OUT.gif|.webp|.png")
 @click.option("--reference", metavar="PICTURE", help="What the PSNR is against: the original.")
@@ -321,16 +331,22 @@ def progressive(source: str, target: str, reference: str | None, device: str, fo
     path = _output(source, target, ".gif", force)
 
     from inrcodec import container
+    from inrcodec.decoder import missing
     from inrcodec.image import open_image, to_pillow
-    from inrcodec.progressive import save_stages, stages
+    from inrcodec.progressive import check_suffix, save_stages, stages
 
+    check_suffix(path)
+    data = container.bytes_of(source)
+    file = container.open(data)
     original = None if reference is None else to_pillow(open_image(reference))
-    found = stages(container.bytes_of(source), reference=original, device=device)
+    found = stages(data, reference=original, device=device)
     save_stages(found, path)
+    if not file.complete:
+        click.echo(f"Warning: {source} is {missing(file)}", err=True)
     click.echo(f"{path}: {len(found)} pictures, from {found[0].size} bytes to {found[-1].size}")
 
 
-@main.command()
+@main.command(short_help="Encode a photograph; compare with JPEG and WebP.")
 @click.argument("folder", metavar="[FOLDER]", default="inrcodec-demo")
 @click.option("--effort", type=click.IntRange(1, 9), default=3, show_default=True)
 @device_option
@@ -419,6 +435,7 @@ def _as_text(source: str, facts: dict[str, Any]) -> str:
             f"{'filtered planes, ' if network['taps'] else ''}"
             f"2 x {network['context']} context units that see {network['neighbours']} neighbours"
         )
+    order = "contribution" if facts["order"] == "listed" else facts["order"]
     planes = [
         "  plane  level      size    largest     zeros",
         *(
@@ -432,7 +449,7 @@ def _as_text(source: str, facts: dict[str, Any]) -> str:
         f"  {facts['bytes']} bytes, {facts['bpp']:.3f} bpp"
         + ("" if facts["complete"] else "; the rest of the file is missing"),
         f"  {shape}, {facts['macs_per_pixel']:.0f} multiplications per pixel",
-        *([f"  bit planes in an order: {facts['order']}"] if facts["order"] != "none" else []),
+        *([f"  bit planes in the order of their {order}"] if order != "none" else []),
         f"  seed {facts['seed']}, basis {facts['basis']}, "
         f"D/k = {facts['D']}/{facts['k']} = {facts['compaction']:.2f}",
         "  part                      bytes",

@@ -279,17 +279,21 @@ def choose_device(name: str) -> str:
 def missing(file: PrcFile) -> str:
     """What a file cut short lacks, in words."""
     withheld = max(layer.withheld for layer in file.layers)
-    what = f"the last {withheld} bits of the coefficients" if withheld else "metadata"
+    what = "metadata is missing"
+    if withheld:
+        bits, are = ("bit", "is") if withheld == 1 else (f"{withheld} bits", "are")
+        what = f"the last {bits} of the coefficients {are} missing"
     if file.order:
         lacking = sum(layer.withheld for layer in file.layers)
         planes = sum(bit_planes([layer.model for layer in file.layers]))
-        what = f"{lacking} of {planes} bit planes of the coefficients" if lacking else what
+        of_all = f"{lacking} of {planes} bit planes of the coefficients are missing"
+        what = of_all if lacking else what
     if file.missing:
         network = file.header.network
         assert isinstance(network, Pyramid)
         shapes = network.planes(file.header.width, file.header.height)
-        what = f"{file.missing} of {sum(h * w for h, w in shapes)} latents, the last,"
-    return f"cut short after {file.bytes_read} bytes: {what} missing"
+        what = f"the last {file.missing} of {sum(h * w for h, w in shapes)} latents are missing"
+    return f"cut short after {file.bytes_read} bytes: {what}"
 
 
 def _window(

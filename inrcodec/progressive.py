@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from inrcodec import container
 from inrcodec.container.fields import CutShort
-from inrcodec.decoder import decode, picture_of
+from inrcodec.decoder import picture_of
 from inrcodec.errors import ImageError
 from inrcodec.files import write_atomically
 from inrcodec.image import from_pillow
@@ -84,12 +84,14 @@ class Stage:
         share: of the file.
         picture: what it decodes to.
         psnr: in dB, against the reference.
+        complete: whether it is all of a file that is itself complete.
     """
 
     size: int
     share: float
     picture: Image.Image
     psnr: float
+    complete: bool = False
 
 
 def stages(
@@ -103,7 +105,7 @@ def stages(
     Args:
         data: the file's bytes.
         shares: of the file, ascending; by default `FRAMES` even ones, from the first that shows
-            anything to all of it.
+            anything to all of it, without those that show no more than the one before.
         reference: what the PSNR is against; by default the picture of the complete file.
         device: as for `decode`.
 
@@ -119,17 +121,30 @@ def stages(
             f"the reference is {wanted.width}x{wanted.height} with {wanted.samples.shape[2]} "
             f"channels, the file's picture {last.width}x{last.height} of mode {last.mode}"
         )
+    even = shares is None
     if shares is None:
         first = file.parts[1].offset + file.parts[1].size
         shares = np.linspace(min(1.0, first / len(data) + 1e-9), 1, FRAMES).tolist()
-    found = []
+    found: list[Stage] = []
+    used = 0
     for share in shares:
         size = min(len(data), round(share * len(data)))
-        picture = decode(data[:size], device=device)
+        prefix = container.open(data[:size])
+        if even and prefix.bytes_read == used:
+            continue
+        used = prefix.bytes_read
+        picture = picture_of(prefix, device=device)
         raster = from_pillow(picture)
         quality = psnr(raster.samples, wanted.samples, wanted.peak)
-        found.append(Stage(size, size / len(data), picture, quality))
+        found.append(Stage(size, size / len(data), picture, quality, prefix.complete))
     return found
+
+
+def check_suffix(path: str | os.PathLike[str]) -> None:
+    """Raise ImageError if `save_stages` can't write to this path for its suffix."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".gif", ".webp", ".png"):
+        raise ImageError(f"{path}: cannot show progress as {suffix or 'this'}; use .gif .webp .png")
 
 
 def save_stages(found: Sequence[Stage], path: str | os.PathLike[str]) -> None:
@@ -139,12 +154,13 @@ def save_stages(found: Sequence[Stage], path: str | os.PathLike[str]) -> None:
         ImageError: another suffix.
         OSError: the file cannot be written.
     """
+    check_suffix(path)
     suffix = Path(path).suffix.lower()
     frames = [_captioned(stage) for stage in found]
     data = io.BytesIO()
     if suffix == ".png":
         _sheet(frames).save(data, "PNG")
-    elif suffix in (".gif", ".webp"):
+    else:
         times = [FRAME_MILLISECONDS] * (len(frames) - 1) + [LAST_MILLISECONDS]
         options = {"lossless": True} if suffix == ".webp" else {}
         frames[0].save(
@@ -156,8 +172,6 @@ def save_stages(found: Sequence[Stage], path: str | os.PathLike[str]) -> None:
             loop=0,
             **options,
         )
-    else:
-        raise ImageError(f"{path}: cannot show progress as {suffix or 'this'}; use .gif .webp .png")
     write_atomically(path, data.getvalue())
 
 
@@ -168,7 +182,8 @@ def _captioned(stage: Stage) -> Image.Image:
     colours = samples[..., :3] if samples.shape[2] >= 3 else samples[..., :1].repeat(3, axis=2)
     frame = Image.new("RGB", (max(raster.width, 190), raster.height + CAPTION_HEIGHT), "white")
     frame.paste(Image.fromarray(np.ascontiguousarray(colours, np.uint8)), (0, 0))
-    quality = "complete" if np.isinf(stage.psnr) else f"{stage.psnr:.2f} dB"
+    quality = "as the whole" if np.isinf(stage.psnr) else f"{stage.psnr:.2f} dB"
+    quality = "complete" if np.isinf(stage.psnr) and stage.complete else quality
     text = f"{stage.size} bytes ({stage.share:.0%}), {quality}"
     font = ImageFont.load_default(size=12)
     ImageDraw.Draw(frame).text((4, raster.height + 1), text, fill="black", font=font)

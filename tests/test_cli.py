@@ -155,9 +155,9 @@ def test_an_order_of_coefficients_is_told_and_lets_the_file_be_cut(folder):
     options = ("--bytes", "700", "--effort", "1", "--order", "contribution")
     result = run("encode", "cat.png", *options)
     assert result.exit_code == 0, result.output
-    assert "bit planes in an order: listed" in run("info", "cat.prc").stdout
+    assert "bit planes in the order of their contribution" in run("info", "cat.prc").stdout
     result = run("decode", "cat.prc", "half.png", "--fraction", "0.5")
-    assert result.exit_code == 0 and "bit planes of the coefficients missing" in result.stderr
+    assert result.exit_code == 0 and "bit planes of the coefficients are missing" in result.stderr
     fails(run("encode", "cat.png", "b.prc", *options, "--family", "pyramid"), "family siren")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -70,6 +72,16 @@ def test_options_are_those_of_decode(pyramid, options):
     assert error(shown, inrcodec.decode(pyramid[:1500], **options)) == 0
 
 
+def test_stages_say_what_is_complete_and_skip_what_shows_no_more(pyramid, picture):
+    found = stages(pyramid[:1500])
+    assert not any(stage.complete for stage in found) and np.isinf(found[-1].psnr)
+    assert stages(pyramid)[-1].complete
+    siren = inrcodec.encode(picture, max_bytes=700, family="siren", effort=1)
+    shown = [np.asarray(stage.picture) for stage in stages(siren)]
+    assert len(shown) < FRAMES
+    assert all((a != b).any() for a, b in itertools.pairwise(shown))
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
 def test_a_file_of_all_stages(tmp_path, pyramid, suffix):
     path = tmp_path / f"out{suffix}"
@@ -92,7 +104,7 @@ def test_the_command_line(tmp_path, pyramid, picture, monkeypatch):
         return CliRunner().invoke(main, arguments)
 
     result = run("decode", "a.prc", "half.png", "--fraction", "0.5")
-    assert result.exit_code == 0 and "a.prc is cut short after" in result.stderr
+    assert result.exit_code == 0 and "you chose of a.prc is cut short after" in result.stderr
     assert error(Image.open("half.png"), inrcodec.decode(pyramid[: round(len(pyramid) / 2)])) == 0
     result = run("decode", "a.prc", "some.png", "--max-bytes", "1200")
     assert error(Image.open("some.png"), inrcodec.decode(pyramid[:1200])) == 0
@@ -108,6 +120,9 @@ def test_the_command_line(tmp_path, pyramid, picture, monkeypatch):
     assert not list(tmp_path.glob("no.*"))
     result = run("progressive", "a.prc", "a.gif", "--reference", "a.png")
     assert result.exit_code == 0 and "12 pictures" in result.stdout
+    (tmp_path / "cut.prc").write_bytes(pyramid[:1500])
+    result = run("progressive", "cut.prc", "cut.gif")
+    assert result.exit_code == 0 and "cut.prc is cut short after 1500 bytes" in result.stderr
     Image.new("RGB", (9, 9)).save("small.png")
     result = run("progressive", "a.prc", "b.gif", "--reference", "small.png")
     assert result.exit_code == 1 and "the reference is 9x9" in result.stderr

@@ -153,7 +153,7 @@ def test_any_prefix_shows_what_it_has(levels, parts, cut):
         assert most <= count
         most = count
     picture = decoder.decode(data[: whole.parts[2].offset + 9])
-    assert f"{cut} latents, the last, missing" in picture.info["partial"]
+    assert f"{cut} latents are missing" in picture.info["partial"]
 
 
 @pytest.mark.parametrize("spread", [0.3, 3.0, 300.0])
