@@ -276,6 +276,24 @@ def test_bit_planes_in_an_order_come_back_and_may_be_cut(order):
     assert known == 12
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_an_order_costs_at_most_two_percent(listed):
+    # 2,600 coefficients as a training leaves them: bell-shaped, some layers finer than others.
+    header = Header(Siren(3, 24, 5, 30, 30), 384, 256)
+    rng = np.random.default_rng(0)
+    layers = []
+    for spread, k in zip((60, 20, 12, 8, 5, 3), header.coefficients, strict=True):
+        q = np.rint(rng.normal(0, spread, k)).astype(np.int32)
+        layers.append(Layer(fit_model(q, step=150, edge=32), q))
+    planes = sorted(
+        (-bit, index)
+        for index, layer in enumerate(layers)
+        for bit in range(layer.model.largest.bit_length())
+    )
+    order = [index for _, index in planes] if listed else "magnitude"
+    assert len(write(header, layers, order=order)) <= 1.02 * len(write(header, layers))
+
+
 def test_orders_that_do_not_belong_are_refused():
     header, layers, _ = small()
     data = write(header, layers, order="magnitude")
