@@ -80,13 +80,13 @@ class _Adam(_GroupedAdam):
         super().__init__(vectors, shapes, [1.0] * len(vectors))
 
 
-NetworkShape = Callable[[int, tuple[int, ...], int, int], Pyramid]
+NetworkShape = Callable[[int, tuple[int, ...], int, int, int], Pyramid]
 """What `pyramid_encoder.network_shape` is."""
 
 
 def _units(count: int) -> NetworkShape:
     """One sine layer and a context network of as many units whatever the budget, and no filter."""
-    return lambda channels, levels, size, steps: Pyramid(channels, count, count, levels)
+    return lambda channels, levels, *_: Pyramid(channels, count, count, levels)
 
 
 def _without(**parts: Any) -> NetworkShape:

@@ -87,6 +87,10 @@ NETWORK_PRICE = 2
 """A network's bit counts this much when its step is chosen: the rest then trains on, and makes up
 for a part of what coarse steps cost."""
 
+EMPTIED = 0.04
+"""Share of the latents' bits that a plane may have to be emptied at the end: what is left can make
+up for no more."""
+
 EDGE = 32
 """No dead zone."""
 
@@ -399,9 +403,41 @@ class PyramidFit:
 
     def _finish(self) -> bytes | None:
         """Come to within the goal by short trainings of the latents alone."""
+        self._empty()
         if self.goal.size is None:
             return self._reach_psnr()
         return self._meet_size(self.goal.size) or self._cut()
+
+    def _empty(self) -> None:
+        """Empty the finest planes as far as that pays: an empty plane is not coded, where the zeros
+        beside a few other latents cost a little each, 2 % of kodim05 at 0.08 bits per pixel.
+
+        Not if the file is too small already, since less is left then to make it larger.
+        """
+        problem, least = self.problem, self._cost()
+        bits = problem.plane_bits()
+        if self.goal.size is not None and bits.sum() < 0.95 * self._latent_budget():
+            return
+        for k in reversed(range(1, len(problem.planes))):
+            plane = problem.planes[k]
+            latents, before = plane.inner(problem.y), plane.inner(problem.y).copy()
+            if not np.rint(before).any():
+                continue
+            if bits[k] > EMPTIED * bits.sum():
+                return
+            latents[:] = 0
+            cost = self._cost()
+            if cost > least:
+                latents[:] = before
+                return
+            least = cost
+
+    def _cost(self) -> float:
+        """Error and rate of the rounded latents, of the planes that are coded."""
+        problem = self.problem
+        error, _ = problem.loss(self._weight, 0)
+        coded = [bool(plane.inner(problem.q).any()) for plane in problem.planes]
+        return error + self._weight * float(problem.plane_bits() @ coded) / problem.pixels
 
     def _reach_psnr(self) -> bytes:
         """The smallest file found of at least the PSNR, or else the one nearest to it."""

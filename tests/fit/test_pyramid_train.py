@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from inrcodec.container.header import Header
+from inrcodec.fit import pyramid_train
 from inrcodec.fit.pyramid import PyramidProblem, samples_of
 from inrcodec.fit.pyramid_train import Goal, PyramidFit
 from inrcodec.fit.schedule import Clock
@@ -25,3 +27,22 @@ def test_long_trainings_have_less_noise(photograph, steps, less):
     fit._count = 0
     fit._compare(1e-9, 1.0)
     assert problem.noise == 1
+
+
+@pytest.mark.parametrize(("weight", "left"), [(1e-1, 0), (1e-9, 1)])
+def test_a_plane_is_emptied_where_its_bits_are_worth_more(photograph, weight, left, monkeypatch):
+    monkeypatch.setattr(pyramid_train, "EMPTIED", 1.0)
+    raster = from_pillow(photograph)
+    header = Header(Pyramid(3, 8, 8, (3, 2, 1, 0)), raster.width, raster.height)
+    problem = PyramidProblem(samples_of(raster), header)
+    fit = PyramidFit(problem, Goal(size=400), 85, Clock(85, None, 400), b"")
+    for _ in range(40):
+        fit._step(0.2, 0.1, None)
+    fine = problem.planes[-1].inner(problem.y)
+    assert np.rint(fine).any()
+    before = problem.y.copy()
+    fit._weight = weight
+    fit._empty()
+    assert bool(np.rint(fine).any()) == bool(left)
+    assert np.array_equal(problem.y, before) == bool(left)
+    assert np.rint(problem.planes[0].inner(problem.y)).any()
