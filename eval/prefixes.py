@@ -16,6 +16,7 @@ import pandas as pd
 from eval import bd, crops, curves, plot, store, tables
 from eval.record import Row
 from inrcodec.container import open as open_file
+from inrcodec.files import write_atomically
 from inrcodec.image import to_pillow
 from inrcodec.progressive import stages
 
@@ -27,7 +28,7 @@ SHOWN = (0.25, 0.5, 0.75, 1.0)
 
 COLUMNS = ("dataset", "image", "codec", "setting", "sha256", "version", "share", "bytes", "psnr")
 
-FILE = "prefixes.csv"
+FILE, TABLE = "prefixes.csv", "prefixes.md"
 
 
 def measure(
@@ -85,12 +86,12 @@ def _prefixes(folder: Path, point: pd.Series, about: Row, root: str | None) -> l
 
 
 def write(folder: Path, rows: list[Row]) -> tuple[str, Path]:
-    """Draw the mean curves of a folder's prefixes into `plots/`; give a table and the plot's path.
+    """Draw the mean curves of a folder's prefixes into `plots/`, and write a table beside them.
 
-    The table says for each codec and setting how far a prefix is behind a file that has as many
-    bytes, where the image's curve reaches so far down, and by how much PSNR falls at most when a
-    twentieth of the bytes is added. These files are of the codec without its options `order` and
-    `progressive`, if the folder has such.
+    Returns the table and the plot's path. The table says for each codec and setting how far a
+    prefix is behind a file that has as many bytes, where the image's curve reaches so far down, and
+    by how much PSNR falls at most when a twentieth of the bytes is added. These files are of the
+    codec without its options `order` and `progressive`, if the folder has such.
     """
     points = curves.read(folder / "points.csv")
     frame = pd.DataFrame(rows)
@@ -128,7 +129,19 @@ def write(folder: Path, rows: list[Row]) -> tuple[str, Path]:
     columns.append(("PSNR, dB", "psnr", ".2f"))
     columns += [(f"{share:.0%}, dB", f"behind {share:g}", "+.2f") for share in SHOWN]
     columns.append(("largest fall, dB", "fall", ".2f"))
-    return tables.markdown(columns, summary), path
+    table = tables.markdown(columns, summary)
+    shares = ", ".join(f"{share:.0%}" for share in SHOWN)
+    text = f"""# Prefixes of files
+
+PSNR of all of a file, and of {shares} of its bytes minus that of files made as long; the largest
+fall of an image's PSNR where a twentieth of the bytes is added. See docs/benchmarks.md.
+
+{table}
+
+![PSNR over the share of the bytes](plots/prefixes.png)
+"""
+    write_atomically(folder / TABLE, text.encode())
+    return table, path
 
 
 def _plain(codec: str) -> str:

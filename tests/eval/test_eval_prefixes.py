@@ -51,6 +51,7 @@ def test_every_share_is_what_its_bytes_decode_to(results: Path) -> None:
         with pytest.raises(inrcodec.FormatError):
             inrcodec.decode(data[: round((float(found[0]["share"]) - 0.05) * len(data))])
     assert (results / "plots" / "prefixes.png").stat().st_size > 5000
+    assert "| files" in (results / prefixes.TABLE).read_text(encoding="utf-8")
     # Half of the file at 2 bits a pixel is as long as the one at 1.
     (line,) = [x for x in result.output.splitlines() if "pyramid |" in x and "|   2 |" in x]
     half = next(r for r in rows if (r["codec"], r["setting"], r["share"]) == (
