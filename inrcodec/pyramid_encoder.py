@@ -29,7 +29,8 @@ SHORT_TRAINING = 400
 """Steps below which large networks do not pay."""
 
 LONG_TRAINING = 4000
-"""Steps below which more than 48 sine units take time that is better spent on steps."""
+"""Steps below which more than 48 sine units, or 20 of the context network, take time that is better
+spent on steps."""
 
 LARGE_BYTES = 3000
 """Budget from which on the context network sees the wider neighbourhood, and a filter follows."""
@@ -195,17 +196,17 @@ def network_shape(
     >>> network_shape(3, (0,), 20000, 220, 99).blocks[:2]
     ((24, 2), (3, 25))
     """
-    context = 4 * round(3 * math.cbrt(size / 4000))
+    long, large = steps >= LONG_TRAINING, size >= LARGE_BYTES
+    context = 4 * round((4 if long else 3) * math.cbrt(size / 4000))
     if steps < SHORT_TRAINING:
         width = min(24, 8 * round(18 * (size / 1000) ** 0.6 / 8))
         return Pyramid(channels, max(8, width), min(16, max(8, context)), levels)
-    long, large = steps >= LONG_TRAINING, size >= LARGE_BYTES
     share = min(8 if long else 6, max(1, round(2 * math.cbrt(size / 1000))))
     return Pyramid(
         channels,
         width=8 * share,
         second=4 * share,
-        context=min(24 if long else 20, max(8, context)),
+        context=min(32 if long else 20, max(8, context)),
         levels=levels,
         neighbours=WIDE if large else SMALL,
         filtered=large,

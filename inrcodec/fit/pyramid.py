@@ -23,7 +23,7 @@ from inrcodec.inr.architecture import OTHER_INPUTS, Pyramid
 from inrcodec.inr.family import grow_pyramid
 from inrcodec.inr.latents import BORDER, Parents, interpolation, lay_out
 from inrcodec.kernels import context, filtering, pyramid, smoothing
-from inrcodec.kernels.blocks import BLOCK, padded
+from inrcodec.kernels.blocks import BLOCK, fours, padded
 from inrcodec.kernels.siren import thread_pool
 
 T = TypeVar("T")
@@ -131,8 +131,8 @@ class PyramidProblem:
 
     def _make_thread(self) -> _Thread:
         a = self.architecture
-        units = max(a.width, a.second, len(self.planes) + 4)
-        hidden = max(a.context, a.neighbours + OTHER_INPUTS)
+        units = fours(max(a.width, a.second, len(self.planes)))
+        hidden = fours(max(a.context, a.neighbours + OTHER_INPUTS))
         return _Thread(
             np.zeros(len(self.planes)),
             np.zeros_like(self.y),

@@ -28,13 +28,13 @@ class Effort:
 EFFORTS = {
     1: Effort(350, 2, 4096, 85),
     2: Effort(680, 15, 4096, 500),
-    3: Effort(1400, 50, 6144, 1700),
-    4: Effort(2800, 100, 8192, 3500),
-    5: Effort(5600, 200, 8192, 5000),
-    6: Effort(8000, 300, 8192, 6500),
-    7: Effort(10000, 360, 8192, 8500),
-    8: Effort(12500, 450, 8192, 11000),
-    9: Effort(16000, 580, 8192, 14000),
+    3: Effort(1400, 50, 6144, 1000),
+    4: Effort(2800, 100, 8192, 1700),
+    5: Effort(5600, 200, 8192, 2500),
+    6: Effort(8000, 300, 8192, 3400),
+    7: Effort(10000, 360, 8192, 4500),
+    8: Effort(12500, 450, 8192, 5700),
+    9: Effort(16000, 580, 8192, 7000),
 }
 """3 is made for two CPU cores: up to two minutes for 768x512 pixels, where 9 takes up to fifteen.
 

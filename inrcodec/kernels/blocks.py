@@ -37,14 +37,22 @@ _SHIFT, _BIAS = np.int32(23), np.int32(127)
 _MANTISSA, _UNIT = np.int32(0x7FFFFF), np.int32(0x3F800000)
 
 
+def fours(count: int) -> int:
+    """The next multiple of four.
+
+    >>> fours(3), fours(8)
+    (4, 8)
+    """
+    return -(-count // 4) * 4
+
+
 def padded(matrices: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], ...]:
     """Weight and bias of each matrix (rows, cols) with zeros up to the kernels' shapes."""
     arrays: list[NDArray[np.float32]] = []
     for matrix in matrices:
         rows, cols = matrix.shape
-        even = rows + rows % 2
-        weight = np.zeros((even, -(-(cols - 1) // 4) * 4), np.float32)
-        bias = np.zeros(even, np.float32)
+        weight = np.zeros((fours(rows), fours(cols - 1)), np.float32)
+        bias = np.zeros(len(weight), np.float32)
         weight[:rows, : cols - 1] = matrix[:, :-1]
         bias[:rows] = matrix[:, -1]
         arrays += [weight, bias]
@@ -72,41 +80,50 @@ def log2(x: Any) -> Any:
 
 @compiled
 def affine(w: Any, b: Any, x: Any, y: Any) -> None:
-    """y = w x + b for a block; `w` (an even number of rows, cols a multiple of 4)."""
-    for o in range(0, w.shape[0], 2):
-        b0, b1 = b[o], b[o + 1]
-        y0 = o * BLOCK
-        y1 = y0 + BLOCK
+    """y = w x + b for a block; `w` has rows and columns in fours."""
+    for o in range(0, w.shape[0], 4):
+        k = o * BLOCK
+        b0, b1, b2, b3 = b[o], b[o + 1], b[o + 2], b[o + 3]
         for p in range(BLOCK):
-            y[_U(y0 + p)] = b0
-            y[_U(y1 + p)] = b1
+            y[_U(k + p)] = b0
+            y[_U(k + BLOCK + p)] = b1
+            y[_U(k + 2 * BLOCK + p)] = b2
+            y[_U(k + 3 * BLOCK + p)] = b3
         for i in range(0, w.shape[1], 4):
-            a0, a1, a2, a3 = w[o, i], w[o, i + 1], w[o, i + 2], w[o, i + 3]
-            c0, c1, c2, c3 = w[o + 1, i], w[o + 1, i + 1], w[o + 1, i + 2], w[o + 1, i + 3]
-            k = i * BLOCK
+            a00, a01, a02, a03 = w[o, i], w[o, i + 1], w[o, i + 2], w[o, i + 3]
+            a10, a11, a12, a13 = w[o + 1, i], w[o + 1, i + 1], w[o + 1, i + 2], w[o + 1, i + 3]
+            a20, a21, a22, a23 = w[o + 2, i], w[o + 2, i + 1], w[o + 2, i + 2], w[o + 2, i + 3]
+            a30, a31, a32, a33 = w[o + 3, i], w[o + 3, i + 1], w[o + 3, i + 2], w[o + 3, i + 3]
+            m = i * BLOCK
             for p in range(BLOCK):
-                x0, x1 = x[_U(k + p)], x[_U(k + BLOCK + p)]
-                x2, x3 = x[_U(k + 2 * BLOCK + p)], x[_U(k + 3 * BLOCK + p)]
-                y[_U(y0 + p)] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
-                y[_U(y1 + p)] += c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
+                x0, x1 = x[_U(m + p)], x[_U(m + BLOCK + p)]
+                x2, x3 = x[_U(m + 2 * BLOCK + p)], x[_U(m + 3 * BLOCK + p)]
+                y[_U(k + p)] += a00 * x0 + a01 * x1 + a02 * x2 + a03 * x3
+                y[_U(k + BLOCK + p)] += a10 * x0 + a11 * x1 + a12 * x2 + a13 * x3
+                y[_U(k + 2 * BLOCK + p)] += a20 * x0 + a21 * x1 + a22 * x2 + a23 * x3
+                y[_U(k + 3 * BLOCK + p)] += a30 * x0 + a31 * x1 + a32 * x2 + a33 * x3
 
 
 @compiled
 def affine_back(w: Any, g: Any, dx: Any) -> None:
     """dx = wᵀ g for a block: the gradient by the inputs of `affine` from that by its outputs."""
-    for i in range(0, w.shape[1], 2):
-        x0 = i * BLOCK
-        x1 = x0 + BLOCK
-        for p in range(BLOCK):
-            dx[_U(x0 + p)] = _ZERO
-            dx[_U(x1 + p)] = _ZERO
-        for o in range(0, w.shape[0], 2):
-            a0, a1, c0, c1 = w[o, i], w[o + 1, i], w[o, i + 1], w[o + 1, i + 1]
+    for i in range(0, w.shape[1], 4):
+        m = i * BLOCK
+        for p in range(4 * BLOCK):
+            dx[_U(m + p)] = _ZERO
+        for o in range(0, w.shape[0], 4):
+            a00, a01, a02, a03 = w[o, i], w[o, i + 1], w[o, i + 2], w[o, i + 3]
+            a10, a11, a12, a13 = w[o + 1, i], w[o + 1, i + 1], w[o + 1, i + 2], w[o + 1, i + 3]
+            a20, a21, a22, a23 = w[o + 2, i], w[o + 2, i + 1], w[o + 2, i + 2], w[o + 2, i + 3]
+            a30, a31, a32, a33 = w[o + 3, i], w[o + 3, i + 1], w[o + 3, i + 2], w[o + 3, i + 3]
             k = o * BLOCK
             for p in range(BLOCK):
                 g0, g1 = g[_U(k + p)], g[_U(k + BLOCK + p)]
-                dx[_U(x0 + p)] += a0 * g0 + a1 * g1
-                dx[_U(x1 + p)] += c0 * g0 + c1 * g1
+                g2, g3 = g[_U(k + 2 * BLOCK + p)], g[_U(k + 3 * BLOCK + p)]
+                dx[_U(m + p)] += a00 * g0 + a10 * g1 + a20 * g2 + a30 * g3
+                dx[_U(m + BLOCK + p)] += a01 * g0 + a11 * g1 + a21 * g2 + a31 * g3
+                dx[_U(m + 2 * BLOCK + p)] += a02 * g0 + a12 * g1 + a22 * g2 + a32 * g3
+                dx[_U(m + 3 * BLOCK + p)] += a03 * g0 + a13 * g1 + a23 * g2 + a33 * g3
 
 
 @compiled

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inrcodec.inr.architecture import Pyramid
 from inrcodec.inr.latents import around, interpolation
 from inrcodec.kernels import filtering, pyramid
-from inrcodec.kernels.blocks import BLOCK, padded
+from inrcodec.kernels.blocks import BLOCK, fours, padded
 
 Array = NDArray[np.float32]
 
@@ -59,7 +59,7 @@ def _paint(
         pyramid.interpolate_rows(plane[first:last], cols, col_taps, 0, part, 0, last - first)
         parts.append(part)
     out = np.empty((architecture.channels, len(ys), len(xs)), np.float32)
-    units = max(architecture.width, architecture.second, count + 4)
+    units = fours(max(architecture.width, architecture.second, count))
     scratch = tuple(np.zeros(units * BLOCK, np.float32) for _ in range(pyramid.SCRATCH))
     pyramid.synthesize(
         np.concatenate([part.ravel() for part in parts]),

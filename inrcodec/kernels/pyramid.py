@@ -224,8 +224,8 @@ def synthesis_step(
 
     `u` holds the planes, interpolated along their rows: plane k from starts[k] on, (h_k, W). Row y
     of the picture needs rows[k, y] of it with weights taps[k, y]. `theta` is weight and bias of two
-    sine layers, of which the second may have no rows, and of the linear one, which has an even
-    number of them.
+    sine layers, of which the second may have no rows, and of the linear one; see
+    `blocks.padded`.
     With `differentiate` the gradients, times `weight`, are added to `d_u` and `d_theta`.
     """
     z, out = scratch[0], scratch[1]

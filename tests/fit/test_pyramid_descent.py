@@ -151,17 +151,21 @@ def test_with_less_to_save_it_tries_less():
     assert everything < nothing and some < nothing - 0.8 * (nothing - everything)
 
 
-def test_it_ends_where_the_bits_are_reached():
-    made = problem()
-    whole, partly = Descent(made), Descent(made)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_it_is_led_to_a_number_of_bits(threads):
+    made = problem(threads=threads)
+    whole, led = Descent(made), Descent(made)
     bits = whole.bits
     whole.run(4 * WEIGHT)
-    limit = bits - 0.5 * (bits - whole.bits)
-    partly.run(4 * WEIGHT, limit)
-    assert limit - 0.1 * (bits - whole.bits) < partly.bits <= limit
+    saved = bits - whole.bits
+    wanted = bits - 0.5 * saved
+    # It needs a smaller λ than it begins with, and comes to know it.
+    assert led.lead(4 * WEIGHT, wanted) < 4 * WEIGHT
+    assert abs(led.bits - wanted) < 0.1 * saved
     # And back up: latents return to what they were.
-    partly.run(0.0, limit + 100)
-    assert limit + 100 < partly.bits < limit + 250
+    higher = led.bits + 0.2 * saved
+    led.lead(WEIGHT, higher)
+    assert abs(led.bits - higher) < 0.1 * saved
 
 
 def test_threads_do_not_race():
