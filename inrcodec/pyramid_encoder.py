@@ -25,12 +25,19 @@ COARSEST = 6
 LEAST_SIDE = 4
 """Samples along the shorter side of the coarsest plane."""
 
-SHORT_TRAINING = 400
-"""Steps below which large networks do not pay."""
+STEP_WORK = 1300
+"""What a step takes beside its networks, as multiplications per pixel."""
 
-LONG_TRAINING = 4000
-"""Steps below which more than 48 sine units, or 20 of the context network, take time that is better
-spent on steps."""
+WHOLE_STEP = 4300
+"""What a step takes in all with 48 and 24 sine units, 20 of the context network, and filters. At
+768x512 on two cores that is 81 ms, and others of 24 to 64 units 43 to 125, in this proportion."""
+
+SHORT_TRAINING = 400
+"""Such steps below which large networks do not pay."""
+
+LONG_TRAINING = 5000
+"""Such steps below which more than 48 sine units, or 20 of the context network, take time that is
+better spent on steps."""
 
 LARGE_BYTES = 3000
 """Budget from which on the context network sees the wider neighbourhood, and a filter follows."""
@@ -128,7 +135,8 @@ def expected_bytes(raster: Raster, psnr: float) -> int:
 def _train(settings: PyramidSettings, goal: Goal, size: int) -> bytes | None:
     samples, header = samples_of(settings.raster), _header(settings, size)
     assert isinstance(header.network, Pyramid)
-    goal, steps = replace(goal, early=_early(header.network)), settings.steps
+    goal = replace(goal, early=_early(header.network))
+    steps = training_steps(header.network, settings.steps)
     if goal.early:
         steps *= PROGRESSIVE_STEPS
     clock = Clock(steps, settings.report, goal.size)
@@ -184,7 +192,7 @@ def _early(network: Pyramid) -> tuple[Early, ...]:
 def network_shape(
     channels: int, levels: tuple[int, ...], size: int, steps: int, pixels: int
 ) -> Pyramid:
-    """The networks over some planes of a picture, a file of `size` bytes and `steps` of training.
+    """The networks over some planes, for a file of `size` bytes and an effort's `steps`.
 
     Measured with files of 1 to 30 kB (docs/science.md). A coefficient of the sine layers is worth
     more than one of the context network; two layers, of which the second has half as many units,
@@ -212,6 +220,16 @@ def network_shape(
         filtered=large,
         taps=LIMIT_TAPS if large and 8 * size >= FILTERED_RATE * pixels else 0,
     )
+
+
+def training_steps(network: Pyramid, steps: int) -> int:
+    """How many steps of a network take as long as `steps` of the largest that effort 3 trains.
+
+    >>> shape = network_shape(3, plane_levels(768, 512), 4000, 1000, 768 * 512)
+    >>> training_steps(shape, 1000)
+    1670
+    """
+    return round(steps * WHOLE_STEP / (STEP_WORK + network.macs_per_pixel))
 
 
 def plane_levels(width: int, height: int) -> tuple[int, ...]:

@@ -16,7 +16,8 @@ class Effort:
         fit_steps: steps of a SIREN's fit.
         refit_steps: of the refit after each of its layers.
         curvature_pixels: pixels that show its curvature.
-        pyramid_steps: steps of a pyramid's training.
+        pyramid_steps: of a pyramid's training, if its networks are the largest of effort 3.
+            Smaller ones have more in the same time, `pyramid_encoder.training_steps`.
     """
 
     fit_steps: int
@@ -26,15 +27,15 @@ class Effort:
 
 
 EFFORTS = {
-    1: Effort(350, 2, 4096, 85),
+    1: Effort(350, 2, 4096, 40),
     2: Effort(680, 15, 4096, 500),
     3: Effort(1400, 50, 6144, 1000),
     4: Effort(2800, 100, 8192, 1700),
-    5: Effort(5600, 200, 8192, 2500),
-    6: Effort(8000, 300, 8192, 3400),
-    7: Effort(10000, 360, 8192, 4500),
-    8: Effort(12500, 450, 8192, 5700),
-    9: Effort(16000, 580, 8192, 7000),
+    5: Effort(5600, 200, 8192, 2600),
+    6: Effort(8000, 300, 8192, 3900),
+    7: Effort(10000, 360, 8192, 5300),
+    8: Effort(12500, 450, 8192, 7200),
+    9: Effort(16000, 580, 8192, 9600),
 }
 """3 is made for two CPU cores: up to two minutes for 768x512 pixels, where 9 takes up to fifteen.
 
