@@ -43,7 +43,8 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
             where = f"{error.filename}: " if error.filename else ""
             raise click.ClickException(f"{where}{error.strerror or error}") from error
         except MemoryError as error:
-            raise click.ClickException("not enough memory for a picture of this size") from error
+            message = str(error) or "not enough memory for a picture of this size"
+            raise click.ClickException(message) from error
 
     return wrapped
 

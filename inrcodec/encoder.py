@@ -153,6 +153,7 @@ def encode(
     Raises:
         ImageError: the picture cannot be encoded.
         TargetError: the budget or the PSNR cannot be reached; the message says what can be.
+        MemoryError: the GPU has too little memory for this picture.
         ValueError: an argument is outside its range, or more than one target is given.
 
     >>> import inrcodec, numpy
@@ -218,11 +219,12 @@ def choose_family(raster: Raster, budget: int) -> str:
 
 
 def _encode_pyramid(settings: _Settings, budget: int | None, psnr: float | None) -> bytes:
+    effort = settings.effort
     pyramid = PyramidSettings(
         raster=settings.raster,
         basis=settings.basis,
         compaction=settings.compaction,
-        steps=settings.effort.pyramid_steps,
+        steps=effort.pyramid_steps if settings.device == "cpu" else effort.gpu_steps,
         seed=settings.seed,
         device=settings.device,
         icc=settings.icc,

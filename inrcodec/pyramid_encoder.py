@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import torch
+
 from inrcodec import container, decoder
 from inrcodec.container.header import Header
 from inrcodec.errors import TargetError
@@ -140,12 +142,15 @@ def _train(settings: PyramidSettings, goal: Goal, size: int) -> bytes | None:
     if goal.early:
         steps *= PROGRESSIVE_STEPS
     clock = Clock(steps, settings.report, goal.size)
-    problem = (
-        PyramidProblem(samples, header)
-        if settings.device == "cpu"
-        else DeviceProblem(samples, header, settings.device)
-    )
-    data = PyramidFit(problem, goal, steps, clock, settings.icc).run()
+    try:
+        problem = (
+            PyramidProblem(samples, header)
+            if settings.device == "cpu"
+            else DeviceProblem(samples, header, settings.device)
+        )
+        data = PyramidFit(problem, goal, steps, clock, settings.icc).run()
+    except torch.cuda.OutOfMemoryError as error:
+        raise MemoryError("too little memory on the GPU for this picture: use the CPU") from error
     clock.advance(steps, "done")
     return data
 

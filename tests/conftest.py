@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
 
 import inrcodec.cli  # noqa: F401  (its threads sleep while they wait; before torch)
+
+import torch  # isort: skip
+
+# Without a GPU its kernels are run by Python, on the CPU.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # No test fails because its machine is busy.
 settings.register_profile("patient", deadline=None)

@@ -6,9 +6,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from inrcodec import pyramid_encoder
 from inrcodec.cli import main
 
 
@@ -106,6 +108,16 @@ def test_a_failed_command_leaves_the_old_file_and_no_litter(folder):
 
 def test_targets_exclude_each_other(folder):
     fails(run("encode", "cat.png", "--bpp", "1", "--psnr", "30"), "--bpp and --psnr exclude")
+
+
+def test_a_gpu_without_enough_memory_gets_one_line(folder, monkeypatch):
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(pyramid_encoder, "PyramidProblem", full)
+    result = run("encode", "cat.png", "--bytes", "1100", "--family", "pyramid", "--device", "cpu")
+    fails(result, "too little memory on the GPU", "use the CPU")
+    assert not (folder / "cat.prc").exists()
 
 
 def test_an_unreachable_psnr_says_how_far_it_got(folder):

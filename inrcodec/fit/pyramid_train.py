@@ -515,20 +515,25 @@ class PyramidFit:
             self._step(self._cold, FINISH_RATE, None, "rounding")
 
     def _mix(self, over: Array, data: bytes, under: Array) -> bytes:
-        """The largest file within the budget with `over` in the upper part and `under` below."""
+        """The largest file found within the budget with `over` in the upper part and `under` below.
+
+        Where no row is the border that it should be, it is a place in one.
+        """
         assert self.goal.size is not None
-        problem, low, high = self.problem, 0, self.problem.height
-        while high - low > 1:
-            row = (low + high) // 2
+        problem, low, high = self.problem, 0, self.problem.pixels
+        while high - low > 1 and len(data) < AIM * self.goal.size:
+            middle = (low + high) // 2
             problem.y[:] = under
             for plane in problem.planes:
-                count = (row * plane.shape[0]) // problem.height
-                plane.inner(problem.y)[:count] = plane.inner(over)[:count]
+                latents, given = plane.inner(problem.y), plane.inner(over)
+                rows, rest = divmod(middle * latents.size // problem.pixels, plane.shape[1])
+                latents[:rows] = given[:rows]
+                latents[rows : rows + 1, :rest] = given[rows : rows + 1, :rest]
             mixed = self._write(problem.integers(problem.y))
             if len(mixed) > self.goal.size:
-                high = row
+                high = middle
             else:
-                low, data = row, max(data, mixed, key=len)
+                low, data = middle, max(data, mixed, key=len)
         return data
 
     def _cut(self) -> bytes | None:

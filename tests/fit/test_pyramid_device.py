@@ -6,6 +6,7 @@ import torch
 
 import inrcodec
 from inrcodec.container.header import Header
+from inrcodec.fit import pyramid_device
 from inrcodec.fit.pyramid import Prefix, PyramidProblem, samples_of
 from inrcodec.fit.pyramid_curvature import curvature_factor
 from inrcodec.fit.pyramid_device import DeviceProblem
@@ -16,13 +17,6 @@ from inrcodec.fit.schedule import Clock
 from inrcodec.image import Raster
 from inrcodec.inr.architecture import Pyramid
 
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda",
-        marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
-    ),
-]
 SHAPES = [
     (3, (2, 1, 1, 0), 37, 21),
     (1, (0,), 9, 5),
@@ -31,6 +25,29 @@ SHAPES = [
     (3, (3, 2, 1, 0), 20, 31, {"filtered": True, "taps": 3}),
 ]
 EARLY = [(3, (2, 1, 2, 1, 0), 20, 31, network) for network in ({}, {"filtered": True}, {"taps": 2})]
+
+
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+INTERPRETED = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here")
+
+
+@pytest.fixture(
+    params=[
+        "cpu",
+        pytest.param("interpreted", marks=INTERPRETED),
+        pytest.param("cuda", marks=CUDA),
+    ]
+)
+def device(request, monkeypatch):
+    """Where to compute: "interpreted" is on the CPU with the kernels of a GPU, run by Python."""
+    if request.param == "interpreted":
+        gpu = pytest.importorskip("inrcodec.kernels.gpu")
+        monkeypatch.setattr(pyramid_device, "fused_kernels", lambda device: gpu)
+        # Python takes as long for a large block.
+        monkeypatch.setattr(gpu, "RATE", (512, 4))
+        monkeypatch.setattr(gpu, "SINES", (512, 4))
+        return "cpu"
+    return request.param
 
 
 def pair(channels, levels, width, height, network=None, *, device):
@@ -57,7 +74,6 @@ def apart(ours, expected):
     return np.linalg.norm(ours - expected) / np.linalg.norm(expected)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_loss_and_gradients_are_the_kernels(shape, device):
     kernels, made = pair(*shape, device=device)
@@ -72,7 +88,6 @@ def test_loss_and_gradients_are_the_kernels(shape, device):
     assert made.bits() == pytest.approx(kernels.bits(), rel=1e-4)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_the_curvature_is_the_kernels(device):
     factors = []
     for made in pair(*SHAPES[-1], device=device):
@@ -84,7 +99,6 @@ def test_the_curvature_is_the_kernels(device):
         assert apart(ours, theirs) < 1e-3
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("shape", EARLY)
 def test_prefixes_and_prices_are_the_kernels(shape, device):
     found = []
@@ -110,7 +124,6 @@ def test_prefixes_and_prices_are_the_kernels(shape, device):
     assert apart(made.latent_gradient(), kernels.latent_gradient()) < 1e-3
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_a_step_is_the_kernels(device):
     found = []
     for made in pair(*SHAPES[0], device=device):
@@ -126,7 +139,34 @@ def test_a_step_is_the_kernels(device):
         assert apart(vector.numpy(), other.numpy()) < 0.05
 
 
-@pytest.mark.parametrize("device", DEVICES)
+def test_steps_go_on_from_latents_that_were_changed_here(device):
+    ours, theirs = pair(*SHAPES[3], device=device)
+    for made in (ours, theirs):
+        optimizer = Optimizer(made)
+        still = [True] * len(made.alphas)
+        for _ in range(3):
+            optimizer.step(0.02, 0.4, 0.0, 0.1, still)
+        made.planes[1].inner(made.y)[2, 3] += 5
+        for _ in range(3):
+            optimizer.step(0.02, 0.3, 0.0, 0.1, still)
+        made.loss(0.02, 0)
+    assert np.abs(ours.y - theirs.y).max() < 1e-3
+    assert np.array_equal(ours.q, theirs.q)
+
+
+def test_the_same_seed_gives_the_same_steps(device):
+    found = []
+    for _ in range(2):
+        made = pair(*SHAPES[4], device=device)[1]
+        optimizer = Optimizer(made)
+        for _ in range(5):
+            optimizer.step(0.02, 0.4, 0.05, 0.2)
+        found.append((made.y, torch.cat(optimizer.vectors)))
+    assert np.array_equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
 def test_a_training_becomes_a_file(device, photograph):
     raster = inrcodec.image.from_pillow(photograph)
     header = Header(Pyramid(3, 8, 8, (3, 2, 1, 0)), raster.width, raster.height)

@@ -16,6 +16,9 @@ def test_every_effort_does_more_than_the_one_before():
         assert low.fit_steps < high.fit_steps
         assert low.refit_steps < high.refit_steps
         assert low.curvature_pixels <= high.curvature_pixels
+        assert low.pyramid_steps < high.pyramid_steps
+        assert low.gpu_steps < high.gpu_steps
+    assert all(effort.pyramid_steps < effort.gpu_steps for effort in efforts)
 
 
 @pytest.mark.parametrize("steps", [80, 250, 40000])
