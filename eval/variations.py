@@ -157,9 +157,8 @@ PYRAMID_PARTS = {
     "single-planes": Variation("one plane at a quarter", pyramid_encoder, "DOUBLE", math.inf),
     "early-control": Variation("λ follows the budget from 2 % on", pyramid_train, "CONTROL", 0.02),
     "no-warm-up": Variation("no smaller sizes first", pyramid_train, "warm_up", _cold),
-    "no-descent": Variation(
-        "no descent at three times λ", pyramid_train, "DESCENT_WEIGHT", (1.0, 1.0)
-    ),
+    "no-descent": Variation("a first descent at λ", pyramid_train, "DESCENT_WEIGHT", 1.0),
+    "unguided": Variation("no guided passes", pyramid_train, "MOST_GUIDED", 0),
     "units-8": Variation(
         "one sine layer, all of 8 units", pyramid_encoder, "network_shape", _units(8)
     ),

@@ -100,16 +100,24 @@ LEAST_SHARE = 0.99
 AIM = 0.998
 """The share of a byte budget that λ is led to."""
 
-EXCESS = 1.1
-"""What latents may cost before they descend, as a multiple of what they shall."""
+EXCESS, EXCESS_RATES = (1.1, 1.03), (0.15, 0.3)
+"""What latents may cost before they descend, as a multiple of what they shall, at so many bits per
+pixel: single latents in large gaps can better be spared afterwards (docs/science.md)."""
 
-DESCENT_WEIGHT = (1.4, 3.0)
-"""λ of the descent, as a multiple of the training's. It takes bits for less error than a training
-with a larger λ would; `EXCESS` and the second measured best together (docs/science.md). Latents of
-a short training give way more easily: there the first leads to the size in one pass."""
+_LOG_RATES = [math.log(rate) for rate in EXCESS_RATES]
 
-LOSS = 1.05
-"""By how much such a descent multiplies the error."""
+DESCENT_WEIGHT = 1.5
+"""λ of a first descent, as a multiple of the training's."""
+
+GUIDED_STEPS, MOST_GUIDED = 800, 6
+"""Steps of the training for each guided pass after the first one, and how many of these there are
+at most: two bring nearly all (docs/science.md)."""
+
+GUIDED_CHANGE = 2.0
+"""Most that λ of a guided pass is another than that at the end of the one before."""
+
+LOSS = 1.02
+"""By how much such descents multiply the error."""
 
 FINISH_RATE = 0.01
 """Of the peak rate, while λ is corrected once more after the training. Latents near integers have
@@ -131,8 +139,9 @@ DESCENT_CHANGE = (1.5, 4.0)
 DESCENT_SLOPE = 12.0
 """The logarithm of that for the logarithm of how far the file is from the budget."""
 
-LEAST_WEIGHT = 0.7
-"""Of a descent; with less of it the latents are as they were trained."""
+LEAST_WEIGHT, MOST_WEIGHT = 0.7, 6.0
+"""Of a descent, as a multiple of the training's λ; with less of it the latents are as they were
+trained, with more it takes what they can't spare, and training them with a larger λ is better."""
 
 LEAST_STEPS = 12
 """Of a correction of λ after the training."""
@@ -201,9 +210,8 @@ class PyramidFit:
         self._hot, self._cold, self._noise, self._latent_rate = (
             short + (long - short) * length for short, long in (HOT, COLD, NOISE, LATENT_RATE)
         )
-        self._descent_weight, self._saving = (
-            short + (long - short) * length for short, long in (DESCENT_WEIGHT, DESCENT_SAVING)
-        )
+        self._saving = DESCENT_SAVING[0] + (DESCENT_SAVING[1] - DESCENT_SAVING[0]) * length
+        self._passes = min(MOST_GUIDED, 1 + steps // GUIDED_STEPS)
         self._models: list[tuple[LayerModel, NDArray[np.int32]] | None] = [None] * len(
             problem.alphas
         )
@@ -343,9 +351,11 @@ class PyramidFit:
         """What the latents are trained for, as a multiple of what the descent leaves of them, in
         the last set of planes alone."""
         planes, last = self.problem.plane_bits(), self.problem.architecture.sets[-1]
+        bits = float(planes.sum()) if self.goal.size is None else 8.0 * self.goal.size
+        excess = float(np.interp(math.log(max(bits, 1) / self.problem.pixels), _LOG_RATES, EXCESS))
         if last == len(planes) or not planes.any():
-            return EXCESS
-        return 1 + (EXCESS - 1) * float(planes[-last:].sum() / planes.sum())
+            return excess
+        return 1 + (excess - 1) * float(planes[-last:].sum() / planes.sum())
 
     @staticmethod
     def _ahead(share: float) -> float:
@@ -447,37 +457,58 @@ class PyramidFit:
         """The smallest file found of at least the PSNR, or else the one nearest to it."""
         best, nearest, least, slow = None, b"", math.inf, 0
         for _ in range(LIMIT_ROUNDS):
-            descent = self._descend(self._weight * self._descent_weight)
+            descent = self._descend(self._weight * DESCENT_WEIGHT)
+            for _ in range(self._passes):
+                descent.guide(self._weight)
+                descent.run(self._weight)
             off = math.log(descent.error / self.goal.error)
             # Networks that were rounded for a larger error don't get there by finer latents.
             slow = slow + 1 if off > SLOW * least else 0
             if off <= 0:
-                data = self._write(self.problem.integers(descent.q))
+                data = self._written(descent)
                 best = data if best is None else min(best, data, key=len)
                 if off > -CLOSE:
                     break
             elif off < least:
-                nearest, least = self._write(self.problem.integers(descent.q)), off
+                nearest, least = self._written(descent), off
             if best is None and slow == 3:
                 break
             self._correct(-off - CLOSE / 2)
         return best or nearest
 
     def _meet_size(self, size: int) -> bytes | None:
-        """The largest file found within the budget.
+        """The best file found within the budget, of those that use it.
 
-        After a pass that leaves too little, or too much, another is led to the wanted size. Larger
-        than the latents were trained to be it can't be: then they train on for a moment, with a λ
-        that changes the more the oftener it has to. Where no λ has a file near enough, it is mixed
-        from one that is too large and one that is too small.
+        Guided passes are led to its size one after the other; where there are none, or they end
+        elsewhere, see `_come_near`.
+        """
+        weight = self._weight * DESCENT_WEIGHT
+        descent = self._descend(weight)
+        data, best, least = self._written(descent), None, math.inf
+        for _ in range(self._passes):
+            change = math.exp(DESCENT_SLOPE * math.log(len(data) / (AIM * size)))
+            weight *= min(GUIDED_CHANGE, max(1 / GUIDED_CHANGE, change))
+            weight = min(MOST_WEIGHT * self._weight, weight)
+            descent.guide(weight)
+            weight = descent.lead(weight, descent.bits + 8 * (AIM * size - len(data)))
+            data = self._written(descent)
+            if LEAST_SHARE * size <= len(data) <= size and descent.error < least:
+                best, least = data, descent.error
+        return best or self._come_near(size, descent, weight / self._weight)
+
+    def _come_near(self, size: int, descent: Descent, weight: float) -> bytes | None:
+        """The largest file found within the budget, from where a descent at `weight` · λ is.
+
+        After a pass that leaves too little, or too much, another is led to the wanted size. Where
+        that needs too little of λ, or too much, the latents train on for a moment, with one that
+        changes the more, and as much the faster, the oftener it has to. Where no λ has a file near
+        enough, it is mixed from one that is too large and one that is too small.
         """
         best: bytes | None = None
         over = under = np.zeros(0, np.float32)
         corrections = 0
-        weight = self._descent_weight
-        descent = self._descend(self._weight * weight)
         for _ in range(LIMIT_ROUNDS):
-            data = self._write(self.problem.integers(descent.q))
+            data = self._written(descent)
             if len(data) > size:
                 over = descent.q.copy()
             elif best is None or len(data) > len(best):
@@ -485,7 +516,7 @@ class PyramidFit:
             if best and len(best) >= LEAST_SHARE * size:
                 return best
             off = math.log(len(data) / (AIM * size))
-            if off > 0 or weight > LEAST_WEIGHT:
+            if weight < MOST_WEIGHT if off > 0 else weight > LEAST_WEIGHT:
                 least, most = DESCENT_CHANGE
                 change = min(most, max(least, math.exp(DESCENT_SLOPE * abs(off))))
                 weight = weight * change if off > 0 else min(weight / change, AGAIN)
@@ -494,8 +525,8 @@ class PyramidFit:
                 weight = descent.lead(self._weight * weight, wanted) / self._weight
             else:
                 corrections += 1
-                self._correct(corrections * off)
-                weight = self._descent_weight
+                self._correct(corrections * off, min(corrections, 10) * FINISH_RATE)
+                weight = DESCENT_WEIGHT
                 descent = self._descend(self._weight * weight)
         if best is None:
             self.problem.y[:] = descent.q
@@ -503,16 +534,20 @@ class PyramidFit:
             return self._mix(over, best, under)
         return best
 
+    def _written(self, descent: Descent) -> bytes:
+        return self._write(self.problem.integers(descent.q))
+
     def _descend(self, weight: float) -> Descent:
         descent = Descent(self.problem, self._saving)
         descent.run(weight)
         return descent
 
-    def _correct(self, off: float) -> None:
-        """Train the latents for a moment with another λ; `off` is the logarithm of the excess."""
+    def _correct(self, off: float, rate: float = FINISH_RATE) -> None:
+        """Train the latents for a moment with another λ, at a share of the peak rate; `off` is the
+        logarithm of the excess."""
         self._weight *= math.exp(5 * min(0.2, max(-0.2, off)))
         for _ in range(max(LEAST_STEPS, self._steps // 50)):
-            self._step(self._cold, FINISH_RATE, None, "rounding")
+            self._step(self._cold, rate, None, "rounding")
 
     def _mix(self, over: Array, data: bytes, under: Array) -> bytes:
         """The largest file found within the budget with `over` in the upper part and `under` below.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ PLACES = np.array(NEIGHBOURS, np.int64)
 
 Indices = NDArray[np.int64]
 Taps = NDArray[np.float32]
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +71,11 @@ class Plane:
         """Place after its last value."""
         return self.start + self.padded[0] * self.padded[1]
 
-    def view(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+    def view(self, array: NDArray[T]) -> NDArray[T]:
         """The plane with its border, out of the array of all."""
         return array[self.start : self.stop].reshape(self.padded)
 
-    def inner(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+    def inner(self, array: NDArray[T]) -> NDArray[T]:
         """The plane without its border."""
         return self.view(array)[BORDER:, BORDER:-BORDER]
 

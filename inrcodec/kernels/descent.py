@@ -239,6 +239,7 @@ def descend_rows(
     most: Any,
     bits: Any,
     wanted: Any,
+    tried: Any,
     far_off: float,
     weight: float,
     saving: float,
@@ -257,15 +258,15 @@ def descend_rows(
     """Move latents of rows `first` to `last` of plane k where that lowers squares + weight · bits.
 
     A latent may move by 1: towards the real number that it was in `wanted`, if it is further than
-    `far_off` from it, or towards 0. It is not tried to the end where that would need others to
-    become cheaper by more than `saving` bits. `planes` are the tables of this plane, of that which
-    has it as the near one of its context and of that which has it as the far one, `most` their
-    largest magnitudes, 0 where there is no such plane, and `bits` what their latents cost, which is
-    kept up to date as `z` and `error` are. `theta` is the weight, transposed, and bias of the first
-    sine layer and the second, which may have no units, the weight of the linear one and that of the
-    filter, which may have no rows. `rows` (h, 2) and `row_taps` (h, ·) say which rows of the
-    picture a latent touches, and how much; `judged` are these and those of the columns once more,
-    without what is too little to count before a move is made.
+    `far_off` from it, or towards 0. It stays where `tried` is false, and is not tried to the end
+    where that would need others to become cheaper by more than `saving` bits. `planes` are the
+    tables of this plane, of that which has it as the near one of its context and of that which has
+    it as the far one, `most` their largest magnitudes, 0 where there is no such plane, and `bits`
+    what their latents cost, which is kept up to date as `z` and `error` are. `theta` is the weight,
+    transposed, and bias of the first sine layer and the second, which may have no units, the weight
+    of the linear one and that of the filter, which may have no rows. `rows` (h, 2) and `row_taps`
+    (h, ·) say which rows of the picture a latent touches, and how much; `judged` are these and
+    those of the columns once more, without what is too little to count before a move is made.
     """
     plane = planes[0][0]
     octaves, far_octaves = planes[0][7] - planes[1][7], planes[0][7] - planes[2][7]
@@ -297,6 +298,8 @@ def descend_rows(
             _look(z, theta, i, waves)
         seen = rows[y, 1]
         for x in range(bits[0].shape[1]):
+            if not tried[y + BORDER, x + BORDER]:
+                continue
             value = plane[y + BORDER, x + BORDER]
             off = wanted[y + BORDER, x + BORDER] - value
             back = np.float32(0 if abs(off) <= far_off else 1 if off > 0 else -1)

@@ -173,3 +173,37 @@ def test_threads_do_not_race():
     for descent in (first, second):
         descent.run(WEIGHT)
     assert np.array_equal(first.q, second.q) and first.error == second.error
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_guided_pass_gains_where_no_other_does(network):
+    made = problem(**network)
+    descent = Descent(made)
+
+    def cost():
+        return descent.error + WEIGHT * descent.bits / made.pixels
+
+    for _ in range(4):
+        descent.run(WEIGHT)
+    trained, before, most = made.y.copy(), cost(), descent.q.copy()
+    descent.guide(WEIGHT)
+    descent.run(WEIGHT)
+    assert cost() < before
+    assert np.abs(descent.q - most).max() == 1
+    assert np.array_equal(made.y, trained)
+    assert descent.error == pytest.approx(judge(made, descent.q)[0], rel=1e-4)
+
+
+def test_a_guided_pass_tries_the_largest_gradients_alone():
+    made = problem()
+    descent = Descent(made)
+    before = descent.q.copy()
+    made.y[:] = before
+    made.loss(WEIGHT, 0, differentiate=True)
+    gradient = made.latent_gradient()
+    descent.guide(WEIGHT)
+    descent.run(WEIGHT)
+    plane = made.planes[-1]
+    size = np.abs(plane.inner(gradient))
+    moved = plane.inner(descent.q) != plane.inner(before)
+    assert moved.any() and size[moved].min() > np.quantile(size, 0.9)
