@@ -90,6 +90,7 @@ class Timings:
             "fit step": self.fit_step,
             "optimiser step": self.optimiser_step,
             "pyramid step": self.pyramid_step,
+            **({"pyramid step, GPU": self.gpu_step} if torch.cuda.is_available() else {}),
         }
 
     @functools.cached_property
@@ -174,12 +175,16 @@ class Timings:
 
     def pyramid_step(self) -> Row:
         """Milliseconds of a step of a pyramid's training: in plain PyTorch and by the kernels."""
+        return self._pyramid_step("PyTorch", "cpu")
+
+    def gpu_step(self) -> Row:
+        """The same, on a GPU and by the CPU's kernels."""
+        return self._pyramid_step("GPU", "cuda")
+
+    def _pyramid_step(self, name: str, device: str) -> Row:
         header = container.open(self._files["pyramid"]).header
         samples = samples_of(self._raster)
-        kinds = {
-            "PyTorch": functools.partial(DeviceProblem, device="cpu"),
-            "kernels": PyramidProblem,
-        }
+        kinds = {name: functools.partial(DeviceProblem, device=device), "kernels": PyramidProblem}
         return self._compare(
             {name: _pyramid_steps(kind(samples, header)) for name, kind in kinds.items()},
             PYRAMID_STEPS,

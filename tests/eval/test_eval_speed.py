@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from eval import __main__ as commands
@@ -19,6 +20,8 @@ def test_speed_times_efforts_phases_and_alternatives(tmp_path: Path) -> None:
     figures = content["figures"]
     encodings = ["siren, effort 1", "pyramid, effort 1"]
     compared = ["decode", "thumbnail", "fit step", "optimiser step", "pyramid step"]
+    if torch.cuda.is_available():
+        compared.append("pyramid step, GPU")
     assert list(figures) == [*encodings, *compared]
     for encoding in encodings:
         phases = {name: t["median"] for name, t in figures[encoding]["times"].items()}
