@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate
 from types import ModuleType
 from typing import Any
 
@@ -23,7 +22,7 @@ from torch.nn.functional import pad
 from inrcodec.container.header import Header
 from inrcodec.fit.pyramid import BETAS, Array, Prefix, PyramidProblem
 from inrcodec.inr.architecture import NEIGHBOURS
-from inrcodec.inr.latents import BORDER, Indices, Parents
+from inrcodec.inr.latents import BORDER, Indices, around
 from inrcodec.kernels.context import FLOOR, SCALE_LEAST, SCALE_MOST
 
 RUNS_BEFORE_CAPTURE = 2
@@ -150,10 +149,8 @@ class DeviceProblem(PyramidProblem):
         self._note_bits(bits)
         for prefix, own in zip(self.prefixes, early, strict=True):
             prefix.error = own.item()
-        shapes = self.architecture.blocks
-        parts = networks.split([rows * cols for rows, cols in shapes])
-        for k, (part, shape) in enumerate(zip(parts, shapes, strict=True)):
-            self.project(k, part.view(shape))
+        for k, gradient in enumerate(self._blocks(networks)):
+            self.project(k, gradient)
         return error.item(), float(self._bits_of_planes.sum())
 
     @torch.no_grad()
@@ -214,7 +211,7 @@ class DeviceProblem(PyramidProblem):
             rounding = [sharpness, norm, norm / temperature, self.noise * 2.0**-17, self.noise / 2]
         prices = weight / self.pixels * self.price
         settings = [*rounding, *prices, *(prefix.weight for prefix in self.prefixes)]
-        count = len(settings) + sum(rows * cols for rows, cols in self.architecture.blocks)
+        count = len(settings) + self.architecture.D
         if len(self._given) != count:
             self._given, self._graph = torch.zeros(count, device=self._device), None
         self._given[: len(settings)].copy_(torch.tensor(settings, dtype=torch.float32))
@@ -295,9 +292,12 @@ class DeviceProblem(PyramidProblem):
         return [part.view(plane.shape) for part, plane in zip(parts, self.planes, strict=True)]
 
     def _matrices(self) -> list[Tensor]:
+        return self._blocks(self._given[-self.architecture.D :])
+
+    def _blocks(self, flat: Tensor) -> list[Tensor]:
+        """The matrices of all blocks, out of their entries one after the other."""
         shapes = self.architecture.blocks
-        sizes = [rows * cols for rows, cols in shapes]
-        parts = self._given[-sum(sizes) :].split(sizes)
+        parts = flat.split([rows * cols for rows, cols in shapes])
         return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def _plain_output(self, matrices: Sequence[Tensor], planes: Sequence[Tensor]) -> Tensor:
@@ -345,11 +345,12 @@ class DeviceProblem(PyramidProblem):
 
     def rate(
         self, values: Tensor, theta: Tensor, prices: Tensor, differentiate: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """By the fused kernels: bits of each plane, and the gradients of the sum of their `prices`
-        by the latents `values` (N,) and by the context network's matrices in `theta`."""
+    ) -> tuple[Tensor, ...]:
+        """By the fused kernels: bits of each plane and, if wanted, the gradients of the sum of
+        their `prices` by the latents `values` (N,) and by the context network's matrices in
+        `theta`."""
         assert self._kernels
-        bits, d_inputs, d_values, d_theta = self._kernels.rate(
+        bits, *gradients = self._kernels.rate(
             torch.cat([values, self._constants]),
             self._context.index.view(self._context.shape),
             self._plane_of,
@@ -358,10 +359,11 @@ class DeviceProblem(PyramidProblem):
             self.architecture.context,
             differentiate,
         )
-        if differentiate:
-            parts = d_values.split(self._sizes)
-            for table, part in zip(self._context.tables, parts, strict=True):
-                self._kernels.collect(d_inputs, table, part)
+        if not differentiate:
+            return (self._sums(bits),)
+        d_inputs, d_values, d_theta = gradients
+        for table, part in zip(self._context.tables, d_values.split(self._sizes), strict=True):
+            self._kernels.collect(d_inputs, table, part)
         return self._sums(bits), d_values, d_theta
 
     def _sums(self, values: Tensor) -> Tensor:
@@ -389,34 +391,33 @@ class DeviceProblem(PyramidProblem):
     def _context_places(self) -> NDArray[np.int32]:
         """(inputs, N): where each latent finds what the context network sees, among the latents
         and, behind them, `_constants`; see `kernels.context`."""
-        starts = [0, *accumulate(self._sizes)]
-        nothing = starts[-1]
+        nothing = len(self._places)
+        numbers = np.full(len(self._inside), nothing, np.int32)
+        numbers[self._places] = np.arange(nothing)
         parts = []
         for k, plane in enumerate(self.planes):
-            height, width = plane.shape
-            y, x = np.arange(height)[:, None], np.arange(width)
+            (height, width), own = plane.shape, plane.view(numbers)
             places = []
             for dy, dx in NEIGHBOURS[: self.architecture.neighbours]:
-                there = (y + dy >= 0) & (x + dx >= 0) & (x + dx < width)
-                places.append(np.where(there, starts[k] + (y + dy) * width + x + dx, nothing))
-
-            def parent(parents: Parents, row: int, col: int) -> NDArray[np.int64]:
+                top, left = BORDER + dy, BORDER + dx
+                places.append(own[top : top + height, left : left + width])
+            for parents, i, j in (
+                *((plane.near, 0, 0), (plane.near, 0, 1), (plane.near, 1, 0)),
+                (plane.far, 0, 0),
+            ):
                 if parents.plane is None:
-                    return np.full((height, width), nothing)  # noqa: B023
-                rows, cols = parents.rows[:, row, None] - BORDER, parents.cols[:, col] - BORDER
-                return starts[parents.plane] + rows * self.planes[parents.plane].shape[1] + cols
-
-            places += [parent(plane.near, *place) for place in ((0, 0), (0, 1), (1, 0))]
-            places.append(parent(plane.far, 0, 0))
-            places += [np.full((height, width), nothing + 1 + 2 * k + i) for i in range(2)]
-            parts.append(np.stack(places).reshape(len(places), -1).astype(np.int32))
-        places_of_all: NDArray[np.int32] = np.concatenate(parts, axis=1)
-        return places_of_all
+                    places.append(np.full((height, width), nothing, np.int32))
+                else:
+                    other = self.planes[parents.plane].view(numbers)
+                    places.append(other[parents.rows[:, [i]], parents.cols[:, j]])
+            for i in (1, 2):
+                places.append(np.full((height, width), nothing + 2 * k + i, np.int32))
+            parts.append(np.stack(places).reshape(len(places), -1))
+        return np.concatenate(parts, axis=1)
 
     def _filter_places(self) -> NDArray[np.int32]:
         """(9, pixels): what the filter sees, in the order of its columns."""
-        rows = np.clip(np.arange(self.height)[:, None] + np.arange(-1, 2), 0, self.height - 1)
-        cols = np.clip(np.arange(self.width)[:, None] + np.arange(-1, 2), 0, self.width - 1)
+        rows, cols = (around(np.arange(float(n)), n)[1] for n in (self.height, self.width))
         places = rows.T[:, None, :, None] * self.width + cols.T[None, :, None, :]
         flat: NDArray[np.int32] = places.reshape(9, -1).astype(np.int32)
         return flat

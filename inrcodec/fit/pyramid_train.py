@@ -516,7 +516,8 @@ class PyramidFit:
             if best and len(best) >= LEAST_SHARE * size:
                 return best
             off = math.log(len(data) / (AIM * size))
-            if weight < MOST_WEIGHT if off > 0 else weight > LEAST_WEIGHT:
+            led = weight < MOST_WEIGHT if off > 0 else weight > LEAST_WEIGHT
+            if led:
                 least, most = DESCENT_CHANGE
                 change = min(most, max(least, math.exp(DESCENT_SLOPE * abs(off))))
                 weight = weight * change if off > 0 else min(weight / change, AGAIN)

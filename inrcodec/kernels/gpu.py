@@ -9,6 +9,7 @@ gradients by these; the sums over programs are PyTorch's, and nothing depends on
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import triton
@@ -294,8 +295,9 @@ def rate(
     prices: Tensor,
     units: int,
     differentiate: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Bits (N,) of latents, the first N of `values`, and gradients of the sum of their prices.
+) -> tuple[Tensor, ...]:
+    """Bits (N,) of latents, the first N of `values`; and, with `differentiate`, gradients of the
+    sum of their prices.
 
     `index` (inputs, N) says where in `values` each finds its context; `plane_of` (N,) which of the
     `prices` its bits have; `theta` holds the three matrices of the context network with `units`.
@@ -303,22 +305,21 @@ def rate(
     """
     inputs, count = index.shape
     bits = torch.empty(count, device=values.device)
-    d_inputs, d_values = (torch.empty_like(index, dtype=torch.float32), torch.empty_like(bits))
-    size, warps = RATE
-    blocks, programs = _share(count, size)
-    d_theta = torch.empty(programs, len(theta), device=values.device)
+    blocks, programs, options = _shared(count, RATE)
+    # Without gradients, something that is not written.
+    d_inputs = d_values = d_theta = bits
+    if differentiate:
+        d_inputs, d_values = torch.empty_like(index, dtype=torch.float32), torch.empty_like(bits)
+        d_theta = torch.empty(programs, len(theta), device=values.device)
     _rate_kernel[(programs,)](
         *(values, index, plane_of, theta, prices, bits, d_inputs, d_values, d_theta),
         *(count, blocks, inputs, units),
         INPUTS=_power(inputs),
         UNITS=_power(units),
-        SIZE=size,
-        VALUES=PRECISION[0],
-        SLOPES=PRECISION[1],
         DIFFERENTIATE=differentiate,
-        num_warps=warps,
+        **options,
     )
-    return bits, d_inputs, d_values, d_theta.sum(0) if differentiate else d_theta
+    return (bits, d_inputs, d_values, d_theta.sum(0)) if differentiate else (bits,)
 
 
 def collect(d_inputs: Tensor, table: Tensor, d_values: Tensor) -> None:
@@ -343,36 +344,40 @@ def sines_back(
 ) -> tuple[Tensor, Tensor]:
     """The gradients by features and matrices, from that by the picture (C, N)."""
     d_z = torch.empty_like(z)
-    return d_z, _run_sines(z, theta, (width, second, len(d_out)), d_out.contiguous(), d_z)
+    parts = _run_sines(z, theta, (width, second, len(d_out)), d_out.contiguous(), d_z)
+    return d_z, parts.sum(0)
 
 
 def _run_sines(
     z: Tensor, theta: Tensor, shape: tuple[int, int, int], picture: Tensor, d_z: Tensor | None
 ) -> Tensor:
+    """Write the picture or, from a gradient in its place, that by z; then the programs' own parts
+    of that by the matrices are returned."""
     (planes, count), (width, second, channels) = z.shape, shape
-    size, warps = SINES
-    blocks, programs = _share(count, size)
-    d_theta = torch.empty(programs, len(theta), device=z.device)
+    blocks, programs, options = _shared(count, SINES)
+    back = d_z is not None
+    d_theta = torch.empty(programs, len(theta), device=z.device) if back else z
     _sines_kernel[(programs,)](
-        *(z, theta, picture, picture, z if d_z is None else d_z, d_theta),
+        *(z, theta, picture, picture, d_z if back else z, d_theta),
         *(count, blocks, planes, width, second, channels),
         PLANES=_power(planes),
         WIDTH=_power(width),
         SECOND=_power(second) if second else 0,
         CHANNELS=16,
-        SIZE=size,
-        VALUES=PRECISION[0],
-        SLOPES=PRECISION[1],
-        BACK=d_z is not None,
-        num_warps=warps,
+        BACK=back,
+        **options,
     )
-    return d_theta.sum(0)
+    return d_theta
 
 
-def _share(count: int, size: int) -> tuple[int, int]:
-    """How many blocks of a size each program has, and how many programs there are."""
+def _shared(count: int, plan: tuple[int, int]) -> tuple[int, int, dict[str, Any]]:
+    """How many blocks each program has, how many programs there are, and what a kernel with
+    networks is told besides, by its block and its warps."""
+    size, warps = plan
     blocks = -(-count // (size * PROGRAMS))
-    return blocks, -(-count // (size * blocks))
+    values, slopes = PRECISION
+    options = {"SIZE": size, "VALUES": values, "SLOPES": slopes, "num_warps": warps}
+    return blocks, -(-count // (size * blocks)), options
 
 
 def _power(count: int) -> int:

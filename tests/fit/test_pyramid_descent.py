@@ -185,11 +185,11 @@ def test_a_guided_pass_gains_where_no_other_does(network):
 
     for _ in range(4):
         descent.run(WEIGHT)
-    trained, before, most = made.y.copy(), cost(), descent.q.copy()
+    trained, before, integers = made.y.copy(), cost(), descent.q.copy()
     descent.guide(WEIGHT)
     descent.run(WEIGHT)
     assert cost() < before
-    assert np.abs(descent.q - most).max() == 1
+    assert np.abs(descent.q - integers).max() == 1
     assert np.array_equal(made.y, trained)
     assert descent.error == pytest.approx(judge(made, descent.q)[0], rel=1e-4)
 
