@@ -213,7 +213,7 @@ def network_shape(
     context = 4 * round((4 if long else 3) * math.cbrt(size / 4000))
     if steps < SHORT_TRAINING:
         width = min(24, 8 * round(18 * (size / 1000) ** 0.6 / 8))
-        return Pyramid(channels, max(8, width), min(16, max(8, context)), levels)
+        return Pyramid(channels, max(8, width), min(16, max(8, context)), levels, adaptive=True)
     share = min(8 if long else 6, max(1, round(2 * math.cbrt(size / 1000))))
     return Pyramid(
         channels,
@@ -224,6 +224,7 @@ def network_shape(
         neighbours=WIDE if large else SMALL,
         filtered=large,
         taps=LIMIT_TAPS if large and 8 * size >= FILTERED_RATE * pixels else 0,
+        adaptive=True,
     )
 
 

@@ -30,6 +30,7 @@ SYMBOLS = {
     "rgb_deep_v5": "ae61ad192f28cb53a30fb02e2e2a0d852029918dfc66b583ecc5e6c91d57aee4",
     "rgb_sets_v6": "7ad312da8b22b18b032a008a4ec92a2365b345d548e172f997a2fcb3246ac3cd",
     "rgb_smooth_v7": "2775e068debd179dd95863bb0ef26504111fb1e34220860deaa80d81a8bd4af4",
+    "rgb_adaptive_v8": "b1d8d5888d38a467404c7812714e8b518f47f88c56bddd71f31e6a8dbbd23864",
 }
 """SHA-256 of each file's symbols, layer after layer and then plane after plane, as little-endian
 32-bit integers."""
@@ -51,7 +52,15 @@ def test_the_integers_never_change(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["rgb_identity_v0", "rgb_pyramid_v2", "rgb_deep_v5", "rgb_sets_v6", "rgb_smooth_v7"]
+    "name",
+    [
+        "rgb_identity_v0",
+        "rgb_pyramid_v2",
+        "rgb_deep_v5",
+        "rgb_sets_v6",
+        "rgb_smooth_v7",
+        "rgb_adaptive_v8",
+    ],
 )
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_the_integers_are_the_same_in_any_process_and_thread_count(threads, name):

@@ -15,7 +15,7 @@ from inrcodec.inr.architecture import LIMIT_PLANES, SMALL, WIDE, Pyramid, Siren
 from inrcodec.pranc import layout
 
 MAGIC = b"\x8fPRC"
-VERSION = 7
+VERSION = 8
 """The newest version of the format that this code reads."""
 
 PLAIN_VERSION = 2
@@ -36,6 +36,9 @@ SETS_VERSION = 6
 
 SMOOTH_VERSION = 7
 """The first with filters of planes."""
+
+ADAPTIVE_VERSION = 8
+"""The first whose pyramids have scales that adapt to the latents, and all of them have."""
 
 LIMIT_COMPACTION = 64 * 1024
 """Largest compaction D/k, in units of 1/64."""
@@ -132,6 +135,7 @@ def write_header(header: Header, version: int = PLAIN_VERSION) -> bytes:
         version = max(version, DEEP_VERSION if network.filtered or network.second else 0)
         version = max(version, SETS_VERSION if len(network.sets) > 1 else 0)
         version = max(version, SMOOTH_VERSION if network.taps else 0)
+        version = max(version, ADAPTIVE_VERSION if network.adaptive else 0)
     raster = network.channels | (_RASTER_16_BIT if header.bits == 16 else 0)
     family = _SIREN if isinstance(network, Siren) else _PYRAMID
     fields = (
@@ -250,7 +254,16 @@ def _read_pyramid(fields: Fields, channels: int, version: int) -> tuple[Callable
         if smooth and not taps:
             raise ValueError("filters of planes without taps")
         sizes = (units - deep - smooth, context - wide - filtered)
-        network = Pyramid(channels, *sizes, levels, neighbours, bool(filtered), second, taps)
+        network = Pyramid(
+            channels,
+            *sizes,
+            levels,
+            neighbours,
+            bool(filtered),
+            second,
+            taps,
+            adaptive=version >= ADAPTIVE_VERSION,
+        )
         if version < SETS_VERSION and len(network.sets) > 1:
             raise ValueError(f"planes of levels {levels}; they may not ascend")
         return network

@@ -352,7 +352,7 @@ def _write_latents(
     for count in parts:
         chosen = range(done, done + count)
         most = largest[done : done + count]
-        coded = encode_planes(planes, chosen, values, network, most)
+        coded = encode_planes(planes, chosen, values, network, most, pyramid.adaptive)
         payloads.append(bytes([count]) + b"".join(map(varint, most)) + coded)
         done += count
     return payloads
@@ -372,6 +372,7 @@ class _LatentReader:
     ) -> None:
         self._planes = lay_out(pyramid, header.width, header.height)
         self._network = context_network(layers[pyramid.synthesis_blocks :])
+        self._adaptive = pyramid.adaptive
         self._values = np.zeros(self._planes[-1].stop, np.float32)
         self._done = 0
         self._wanted = _wanted(pyramid, finest)
@@ -410,7 +411,15 @@ class _LatentReader:
         coded, chosen = payload[fields.position :], range(done, min(done + count, self._wanted))
         first = len(chosen) < count
         decoded = decode_planes(
-            coded, planes, chosen, self._values, self._network, largest[: len(chosen)], cut, first
+            coded,
+            planes,
+            chosen,
+            self._values,
+            self._network,
+            largest[: len(chosen)],
+            self._adaptive,
+            cut,
+            first,
         )
         self.missing -= decoded
         for plane in planes[done : chosen.stop]:

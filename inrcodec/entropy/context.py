@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,15 @@ _TABLE = np.array([exp2_weight(i << 24) for i in range(257)], dtype=np.int64)
 
 _RATES = np.array([_OCTAVE[i % 8] >> (i // 8) for i in range(SCALES)], dtype=np.int64)
 
+COLUMNS = 32
+"""Columns of a plane whose scales adapt together."""
+
+MOST_AWAY = 1 << 18
+"""How far they may, in units of 2^-15 octaves: eight octaves."""
+
+FARTHEST = 512
+"""From its centre, in sixteenths: a latent that is further off teaches as much as one there."""
+
 _U64 = np.uint64
 
 
@@ -69,10 +79,12 @@ def encode_planes(
     latents: Latents,
     network: tuple[Fixed, ...],
     largest: Sequence[int],
+    adaptive: bool = False,
 ) -> bytes:
     """Code the chosen planes of integers, whose magnitudes are at most those of `largest` each.
 
-    `latents` is the array of all planes; those before the first one chosen give it context.
+    `latents` is the array of all planes; those before the first one chosen give it context. With
+    `adaptive` the scales follow the latents.
     """
     # A latent costs at most 24 bits, and now and then four bytes come at once.
     buffer = np.zeros(sum(planes[i].stop - planes[i].start for i in chosen) * 3 + 64, np.uint8)
@@ -81,7 +93,8 @@ def encode_planes(
     for index, most in zip(chosen, largest, strict=True):
         if most:
             tables = tables_of(planes[index], planes, latents)
-            size = _encode_plane(*tables, network, most, state, buffer, size)
+            slopes = scale_slopes(adaptive)
+            size = _encode_plane(*tables, network, slopes, most, state, buffer, size)
     low, width = (int(value) for value in state)
     low += int.from_bytes(buffer[:size].tobytes(), "big") << 64
     return _shortest(low, width, size)
@@ -94,6 +107,7 @@ def decode_planes(
     latents: Latents,
     network: tuple[Fixed, ...],
     largest: Sequence[int],
+    adaptive: bool = False,
     cut: bool = False,
     first: bool = False,
 ) -> int:
@@ -115,7 +129,10 @@ def decode_planes(
         decoded = latents_in_plane = plane.shape[0] * plane.shape[1]
         if most:
             tables = tables_of(plane, planes, latents)
-            size, decoded = _decode_plane(*tables, network, most, state, padded, size, known)
+            slopes = scale_slopes(adaptive)
+            size, decoded = _decode_plane(
+                *tables, network, slopes, most, state, padded, size, known
+            )
         if size < 0:
             raise FormatError("the coded latents are invalid")
         count += decoded
@@ -163,6 +180,65 @@ def _shortest(low: int, width: int, size: int) -> bytes:
         if number * unit < low + width:
             return number.to_bytes(size + kept, "big").rstrip(b"\0")
         kept += 1
+
+
+@cache
+def scale_slopes(adaptive: bool) -> NDArray[np.int64]:
+    """What a latent costs more at a scale half an octave above than half an octave below, in 1/256
+    bits: (SCALES, FARTHEST + 1), by the scale and the distance from the centre in sixteenths.
+
+    Empty where scales don't adapt.
+    """
+    if not adaptive:
+        return np.zeros((0, 0), np.int64)
+    t = np.arange(FARTHEST + 1)
+    scales = np.arange(SCALES)[:, None]
+
+    def tail(u: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of the distribution beyond a distance, in units of 2^-32."""
+        exponent = u * _RATES[scales]
+        i, fraction = (exponent >> 24) & 255, (exponent >> 8) & 65535
+        share = _TABLE[i] - ((_TABLE[i] - _TABLE[i + 1]) * fraction >> 16)
+        tail: NDArray[np.int64] = share >> np.minimum(exponent >> 32, 62)
+        return tail
+
+    outside = np.where(t >= 8, tail(np.abs(t - 8)), (1 << 32) - tail(np.abs(t - 8)))
+    # No symbol costs more than 24 bits.
+    logarithms = _logarithms(np.maximum(outside - tail(t + 8), 1 << 32 - PRECISION))
+    beside = scales[:, 0]
+    slopes: NDArray[np.int64] = (
+        logarithms[np.maximum(beside - 4, 0)] - logarithms[np.minimum(beside + 4, SCALES - 1)]
+    )
+    return slopes
+
+
+def _logarithms(x: NDArray[np.int64]) -> NDArray[np.int64]:
+    """⌊256 · log₂ x⌋ of integers from 1 to 2^32, nearly, in integers.
+
+    >>> _logarithms(np.array([1, 3, 1 << 32]))
+    array([   0,  405, 8192])
+    """
+    whole = np.frexp(x.astype(np.float64))[1].astype(np.int64) - 1
+    mantissa = (x.astype(_U64) << _U64(31)) >> whole.astype(_U64)
+    for _ in range(8):
+        mantissa = mantissa * mantissa >> _U64(31)
+        bit = mantissa >> _U64(32)
+        mantissa >>= bit
+        whole = 2 * whole + bit.astype(np.int64)
+    return whole
+
+
+@compiled
+def _adapted(scale: Any, local: Any, whole: Any) -> Any:
+    """The index of the scale after what was learned from these columns, and the whole plane."""
+    return min(max(scale + ((local + whole + (1 << 12)) >> 13), 0), SCALES - 1)
+
+
+@compiled
+def _learned(slope: Any, local: Any, whole: Any) -> Any:
+    """What is known after a latent whose cost has this slope."""
+    local = min(max(local - 4 * slope, -MOST_AWAY), MOST_AWAY)
+    return local, min(max(whole - slope, -MOST_AWAY), MOST_AWAY)
 
 
 @compiled
@@ -267,6 +343,7 @@ def _encode_plane(
     level: int,
     later: int,
     network: Any,
+    slopes: Any,
     most: int,
     state: Any,
     buffer: Any,
@@ -278,12 +355,19 @@ def _encode_plane(
     h1, h2 = np.zeros(len(network[1])), np.zeros(len(network[3]))
     empty = _predict(inputs, network, h1, h2, out)
     low, width = state[0], state[1]
+    adaptive = len(slopes) > 0
+    local, whole = np.zeros(plane.shape[1] // COLUMNS + 1, np.int64), np.int64(0)
     for y in range(plane.shape[0] - BORDER):
         for x in range(plane.shape[1] - 2 * BORDER):
             centre, scale = empty
             if _gather(plane, near, near_rows, near_cols, far, far_rows, far_cols, y, x, inputs):
                 centre, scale = _predict(inputs, network, h1, h2, out)
             symbol = np.int64(plane[y + BORDER, x + BORDER])
+            if adaptive:
+                at = x // COLUMNS
+                scale = _adapted(scale, local[at], whole)
+                slope = slopes[scale, min(abs(16 * symbol - centre), FARTHEST)]
+                local[at], whole = _learned(slope, local[at], whole)
             below = _below(symbol, most, centre, scale)
             count = _below(symbol + 1, most, centre, scale) - below
             unit = width >> _U64(PRECISION)
@@ -318,6 +402,7 @@ def _decode_plane(
     level: int,
     later: int,
     network: Any,
+    slopes: Any,
     most: int,
     state: Any,
     data: Any,
@@ -333,12 +418,16 @@ def _decode_plane(
     h1, h2 = np.zeros(len(network[1])), np.zeros(len(network[3]))
     empty = _predict(inputs, network, h1, h2, out)
     offset, width = state[0], state[1]
+    adaptive = len(slopes) > 0
+    local, whole = np.zeros(plane.shape[1] // COLUMNS + 1, np.int64), np.int64(0)
     count = 0
     for y in range(plane.shape[0] - BORDER):
         for x in range(plane.shape[1] - 2 * BORDER):
             centre, scale = empty
             if _gather(plane, near, near_rows, near_cols, far, far_rows, far_cols, y, x, inputs):
                 centre, scale = _predict(inputs, network, h1, h2, out)
+            if adaptive:
+                scale = _adapted(scale, local[x // COLUMNS], whole)
             unit = width >> _U64(PRECISION)
             quantile = np.int64(offset // unit)
             if quantile >= 1 << PRECISION:
@@ -366,6 +455,10 @@ def _decode_plane(
                     return size, count
             plane[y + BORDER, x + BORDER] = symbol
             count += 1
+            if adaptive:
+                at = x // COLUMNS
+                slope = slopes[scale, min(abs(16 * symbol - centre), FARTHEST)]
+                local[at], whole = _learned(slope, local[at], whole)
             offset -= unit * _U64(below)
             width = unit * _U64(above - below)
             if width < _U64(1 << 32):

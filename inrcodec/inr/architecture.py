@@ -144,6 +144,8 @@ class Pyramid:
         second: units of a second sine layer, likewise, or 0 where there is none.
         taps: on either side, of the filters along rows and columns that each plane goes through
             before it is interpolated, at most 3; 0 where there are none.
+        adaptive: whether the scales that the context network gives latents follow the latents that
+            were coded before in these columns of the plane.
 
     Raises:
         ValueError: an attribute is outside its range.
@@ -163,6 +165,7 @@ class Pyramid:
     filtered: bool = False
     second: int = 0
     taps: int = 0
+    adaptive: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what the attributes do not allow."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inrcodec import decoder
@@ -13,10 +13,12 @@ from inrcodec.container.fields import checksum, varint
 from inrcodec.container.header import Header, read_header, write_header
 from inrcodec.container.prc import Layer, context_network, read, write
 from inrcodec.entropy.context import (
+    FARTHEST,
     _below,
     decode_planes,
     encode_planes,
     latent_bits,
+    scale_slopes,
     tables_of,
 )
 from inrcodec.entropy.model import fit_model
@@ -30,10 +32,11 @@ exec("\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)), SPEC)
 
 
 def contents(levels=(2, 1, 1, 0), width=13, height=9, channels=3, seed=0, spread=2.0,
-             neighbours=10, filtered=False, second=0, taps=0, **options):  # fmt: skip
+             neighbours=10, filtered=False, second=0, taps=0, adaptive=True,
+             **options):  # fmt: skip
     """Random networks and latents."""
     rng = np.random.default_rng(seed)
-    network = Pyramid(channels, 8, 4, levels, neighbours, filtered, second, taps)
+    network = Pyramid(channels, 8, 4, levels, neighbours, filtered, second, taps, adaptive)
     header = Header(network, width, height, **options)
     layers = []
     for k in header.coefficients:
@@ -54,7 +57,8 @@ def made(parts=(), **options):
 
 @pytest.mark.parametrize("parts", [(), (2, 2), (1, 1, 1, 1)])
 @pytest.mark.parametrize(
-    "bits, network", [(8, {}), (16, {}), (8, {"filtered": True, "second": 8, "taps": 3})]
+    "bits, network",
+    [(8, {}), (16, {"adaptive": False}), (8, {"filtered": True, "second": 8, "taps": 3})],
 )
 def test_what_is_written_is_read(parts, bits, network):
     options = {"bits": bits, "basis": "hadamard", "compaction": 90}
@@ -69,7 +73,7 @@ def test_what_is_written_is_read(parts, bits, network):
 
 def test_latents_whose_code_is_nothing_but_zeros_come_back():
     """The lowest symbol everywhere, each as unlikely as can be: 3 bytes a latent, all stripped."""
-    header, layers, _ = contents(levels=(0,), width=17, height=5)
+    header, layers, _ = contents(levels=(0,), width=17, height=5, adaptive=False)
     nothing = [np.zeros_like(layer.symbols) for layer in layers]
     layers = [Layer(fit_model(q, step=168, edge=32), q) for q in nothing]
     lowest = [np.full((5, 17), -142, np.int32)]
@@ -84,10 +88,12 @@ def test_latents_whose_code_is_nothing_but_zeros_come_back():
     st.integers(1, 30),
     st.sampled_from([0.0, 0.2, 1.0, 30.0, 3000.0]),
     st.lists(st.integers(0, 5), min_size=1, max_size=6),
+    st.booleans(),
 )
-def test_any_latents_come_back(seed, width, height, spread, levels):
+def test_any_latents_come_back(seed, width, height, spread, levels, adaptive):
     levels = (max(levels), *levels)
-    header, layers, latents = contents(levels, width, height, seed=seed, spread=spread)
+    options = {"seed": seed, "spread": spread, "adaptive": adaptive}
+    header, layers, latents = contents(levels, width, height, **options)
     latents = [np.clip(q, -16383, 16383) for q in latents]
     file = read(write(header, layers, latents=latents))
     assert all(map(np.array_equal, file.latents, latents))
@@ -158,7 +164,7 @@ def test_any_prefix_shows_what_it_has(levels, parts, cut):
 
 @pytest.mark.parametrize("spread", [0.3, 3.0, 300.0])
 def test_a_cut_segment_gives_nearly_all_that_its_bytes_hold(spread):
-    header, layers, latents = contents((1, 0), 40, 30, spread=spread)
+    header, layers, latents = contents((1, 0), 40, 30, spread=spread, adaptive=False)
     latents[-1][:] = np.random.default_rng(0).integers(-3, 4, latents[-1].shape)
     data = write(header, layers, latents=latents)
     part = read(data).parts[-1]
@@ -279,6 +285,8 @@ def test_headers_come_back(levels):
         (10, False, 8, 5),
         (18, True, 8, 3, 7),
         (10, False, 0, 1, 7),
+        (10, False, 0, 0, True, 8),
+        (18, True, 8, 3, True, 8),
     ):
         network = Pyramid(2, 20, 128, levels, *kind)
         header = Header(network, 700, 65535, bits=16, seed=2**32 - 1, compaction=65536)
@@ -317,15 +325,64 @@ def test_the_documents_frequencies(centre, scale, most):
     assert table == np.diff(below).tolist()
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, FARTHEST), st.integers(0, 112))
+@example(0, 0)
+@example(FARTHEST, 0)
+@example(FARTHEST, 112)
+def test_the_documents_slopes(t, scale):
+    assert SPEC["slope"](t, scale) == scale_slopes(True)[scale, t]
+
+
+def test_slopes_are_those_of_the_bits():
+    """By counts of 2^-24, half an octave either side of the scale."""
+    for scale in (4, 30, 60, 108):
+        for q in (0, 1, 5, 31):
+            counts = [np.diff([_below(q + i, 900, 0, scale + d) for i in (0, 1)]) for d in (4, -4)]
+            bits = np.log2(counts[1] / counts[0])[0]
+            if min(counts)[0] > 2000:
+                assert scale_slopes(True)[scale, 16 * q] / 256 == pytest.approx(bits, abs=0.02)
+
+
+def test_scales_follow_what_the_network_does_not_know():
+    """Columns of large and of small latents, beside a network that takes all for middling."""
+    header, _, _ = contents(levels=(0,), width=256, height=60)
+    planes = lay_out(header.network, 256, 60)
+    values = np.zeros(planes[-1].stop, np.float32)
+    rng = np.random.default_rng(5)
+    spread = np.repeat([0.3, 4.0, 1.0, 10.0], 64)
+    planes[0].inner(values)[:] = np.rint(rng.laplace(0, spread, (60, 256)))
+    network = tuple(np.zeros(shape) for shape in ((16, 4), 4, (4, 4), 4, (4, 2), 2))
+    most = [int(abs(values).max())]
+    sizes = []
+    for adaptive in (False, True):
+        data = encode_planes(planes, range(1), values, network, most, adaptive)
+        back = np.zeros_like(values)
+        assert decode_planes(data, planes, range(1), back, network, most, adaptive) == 60 * 256
+        assert np.array_equal(back, values)
+        sizes.append(len(data))
+    # What a Laplace distribution costs whose width is known, and its integral over each integer.
+    q = planes[0].inner(values).astype(float)
+    share = np.where(
+        q == 0,
+        1 - np.exp(-0.5 / spread),
+        np.exp(-(abs(q) - 0.5) / spread) * -np.expm1(-1 / spread) / 2,
+    )
+    ideal = -np.log2(share).sum() / 8
+    assert ideal < sizes[1] < 1.05 * ideal < 0.8 * sizes[0]
+
+
 SEEN = ("..www..", ".wsssw.", "wsssssw", "wss....")
 """Neighbours of a latent, whose own place is in the middle of the last row: s small, w wide."""
 
 
 @pytest.mark.parametrize("levels", [(2, 1, 1, 0), SETS])
-@pytest.mark.parametrize("neighbours", [10, 18])
-def test_a_file_by_the_document_alone(neighbours, levels):
-    header, layers, latents = contents(levels, width=11, height=7, neighbours=neighbours)
+@pytest.mark.parametrize(("neighbours", "adaptive"), [(10, True), (18, False)])
+def test_a_file_by_the_document_alone(neighbours, adaptive, levels):
+    size, options = (70, 7), {"neighbours": neighbours, "adaptive": adaptive}
+    header, layers, latents = contents(levels, *size, **options)
     data = write(header, layers, latents=latents)
+    assert data[4] == (8 if adaptive else 6 if levels == SETS else 4)
     part = read(data).parts[2]
     payload = data[part.offset : part.offset + part.size - 4][2 if part.size < 130 else 3 :]
     count, largest = payload[0], list(payload[1 : len(levels) + 1])
@@ -336,8 +393,9 @@ def test_a_file_by_the_document_alone(neighbours, levels):
         for layer, shape in zip(layers[2:], header.network.blocks[2:], strict=True)
     ]
     decoded = []
-    for k, (height, width) in enumerate(header.network.planes(11, 7)):
+    for k, (height, width) in enumerate(header.network.planes(*size)):
         plane = np.zeros((height + 3, width + 6), int)
+        scales = SPEC["Scales"](width)
         for i in range(height):
             for j in range(width):
                 around = plane[i : i + 4, j : j + 7]
@@ -362,8 +420,11 @@ def test_a_file_by_the_document_alone(neighbours, levels):
                     centre, scale = SPEC["context"](
                         [int(v) for v in x], [b.tolist() for b in blocks]
                     )
+                    if adaptive:
+                        scale = scales.adapted(j, scale)
                     table = SPEC["latent_frequencies"](centre, scale, largest[k])
-                    plane[i + 3, j + 3] = coder.decode(table) - largest[k]
+                    q = plane[i + 3, j + 3] = coder.decode(table) - largest[k]
+                    scales.learn(j, int(q), centre, scale)
         decoded.append(plane[3:, 3:-3])
     assert all(map(np.array_equal, decoded, latents))
 
