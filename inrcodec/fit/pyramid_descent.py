@@ -89,6 +89,10 @@ class Descent:
             if planes[k].level <= LIMIT_LEVEL and self._most[k]
         ]
         self._reach = REACH + problem.architecture.taps
+        # So high that neither they nor the rows between two of them touch the same.
+        self._bands = [
+            max(1, min(problem.threads, plane.shape[0] // (4 * self._reach))) for plane in planes
+        ]
         self._touched = [
             (
                 *_touched(rows, taps * np.float32(2.0**-plane.level), plane.shape[0], own),
@@ -172,11 +176,11 @@ class Descent:
         return sum(
             float(self._bits[k][slice(*self._band(k, index, part, PARTS))].sum())
             for k in self._moving
-            for index in range(self._problem.threads)
+            for index in range(self._bands[k])
         )
 
     def _run_part(self, weight: float, part: int, parts: int) -> None:
-        """A part of each thread's rows, plane by plane."""
+        """A part of each band's rows, plane by plane."""
         for k in self._moving:
             self._run_plane(k, self._cost(weight), part, parts)
 
@@ -184,24 +188,34 @@ class Descent:
         self._problem.run(lambda index: self._descend(k, cost, *self._band(k, index, part, parts)))
 
     def _run_edges(self, weight: float) -> None:
-        """The rows between those of two threads."""
+        """The rows between two bands."""
         for k in self._moving:
-            height = self._problem.planes[k].shape[0]
-            for index in range(1, self._problem.threads):
-                edge, _ = self._problem.band(height, index)
-                first, last = max(edge - self._reach, 0), min(edge + self._reach, height)
-                self._descend(k, self._cost(weight), first, last)
+            self._run_edges_of(k, self._cost(weight))
+
+    def _run_edges_of(self, k: int, cost: float) -> None:
+        def run(index: int) -> None:
+            if 0 < index < self._bands[k]:
+                edge = self._edge(k, index)
+                self._descend(k, cost, edge - self._reach, edge + self._reach)
+
+        self._problem.run(run)
+
+    def _edge(self, k: int, index: int) -> int:
+        """The first row of a band."""
+        return self._problem.planes[k].shape[0] * index // self._bands[k]
 
     def _cost(self, weight: float) -> float:
         """Of a bit, in squared errors."""
         return weight * self._error.size / self._problem.pixels
 
     def _band(self, k: int, index: int, part: int, parts: int) -> tuple[int, int]:
-        """A part of a thread's rows of plane k. Threads stay apart, so that nothing depends on
-        their order."""
-        height = self._problem.planes[k].shape[0]
-        first, last = self._problem.band(height, index)
-        first, last = first + self._reach * (first > 0), last - self._reach * (last < height)
+        """A part of a band's rows of plane k, which a thread goes over. Threads stay apart, so that
+        nothing depends on their order."""
+        if index >= self._bands[k]:
+            return 0, 0
+        first, last = self._edge(k, index), self._edge(k, index + 1)
+        first += self._reach * (index > 0)
+        last -= self._reach * (index + 1 < self._bands[k])
         start, stop = (first + max(0, last - first) * n // parts for n in (part, part + 1))
         return start, stop
 

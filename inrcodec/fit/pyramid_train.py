@@ -526,7 +526,7 @@ class PyramidFit:
                 weight = descent.lead(self._weight * weight, wanted) / self._weight
             else:
                 corrections += 1
-                self._correct(corrections * off, min(corrections, 10) * FINISH_RATE)
+                self._correct(corrections * off, min(corrections**2, 100) * FINISH_RATE)
                 weight = DESCENT_WEIGHT
                 descent = self._descend(self._weight * weight)
         if best is None:

@@ -37,7 +37,7 @@ EFFORTS = {
     6: Effort(8000, 300, 8192, 3900, 9600),
     7: Effort(10000, 360, 8192, 5300, 12000),
     8: Effort(12500, 450, 8192, 7200, 15500),
-    9: Effort(16000, 580, 8192, 9600, 20000),
+    9: Effort(16000, 580, 8192, 8400, 20000),
 }
 """3 is made for two CPU cores: up to two minutes for 768x512 pixels, where 9 takes up to fifteen.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -173,6 +175,28 @@ def test_threads_do_not_race():
     for descent in (first, second):
         descent.run(WEIGHT)
     assert np.array_equal(first.q, second.q) and first.error == second.error
+
+
+@pytest.mark.parametrize("height", [20, 90, 130])
+def test_of_many_threads_each_has_rows_of_its_own(height, monkeypatch):
+    descent = Descent(problem(height=height, threads=16, levels=(1, 0), taps=1))
+    rows: dict[int, list[tuple[int, int]]] = {}
+    monkeypatch.setattr(
+        descent, "_descend", lambda k, cost, first, last: rows[k].append((first, last))
+    )
+    for k, plane in enumerate(descent._problem.planes):
+        rows[k] = []
+        descent._run_edges_of(k, 1.0)
+        edges = sorted(rows[k])
+        reach = descent._reach
+        assert all(b[0] - reach >= a[1] + reach for a, b in pairwise(edges)), "edges stay apart"
+        rows[k] = []
+        descent._run_plane(k, 1.0, 0, 1)
+        bands = sorted((first, last) for first, last in rows[k] if first < last)
+        assert all(b[0] - reach >= a[1] + reach for a, b in pairwise(bands)), "bands stay apart"
+        once = sorted(y for first, last in edges + bands for y in range(first, last))
+        assert once == list(range(plane.shape[0]))
+    assert len(bands) == max(1, height // 20), "the finest plane has many"
 
 
 @pytest.mark.parametrize("network", NETWORKS)

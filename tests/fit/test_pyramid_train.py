@@ -1,4 +1,4 @@
-"""A training adapts its noise to how hot it is, where it is long enough for that."""
+"""A training adapts its noise to how hot it is, empties planes, and uses its budget."""
 
 from __future__ import annotations
 
@@ -27,6 +27,16 @@ def test_long_trainings_have_less_noise(photograph, steps, less):
     fit._count = 0
     fit._compare(1e-9, 1.0)
     assert problem.noise == 1
+
+
+@pytest.mark.parametrize("seed", [1, 6])
+def test_a_budget_is_used_where_networks_have_hardly_learned(photograph, seed):
+    raster = from_pillow(photograph)
+    header = Header(Pyramid(3, 8, 8, (3, 2, 1, 0)), raster.width, raster.height, seed=seed)
+    problem = PyramidProblem(samples_of(raster), header)
+    data = PyramidFit(problem, Goal(size=900), 60, Clock(60, None, 900), b"").run()
+    assert data is not None
+    assert 0.99 * 900 <= len(data) <= 900
 
 
 @pytest.mark.parametrize(("weight", "left"), [(1e-1, 0), (1e-9, 1)])
