@@ -453,10 +453,10 @@ class PyramidProblem:
 
         self.run(work)
 
-    def band(self, count: int, index: int) -> tuple[int, int]:
-        """The share of a thread in `count` rows or latents."""
-        threads = len(self._threads)
-        return count * index // threads, count * (index + 1) // threads
+    def band(self, count: int, index: int, bands: int | None = None) -> tuple[int, int]:
+        """A thread's share in `count` rows or latents, of `bands` or one for each thread."""
+        bands = bands or len(self._threads)
+        return count * index // bands, count * (index + 1) // bands
 
     @property
     def threads(self) -> int:

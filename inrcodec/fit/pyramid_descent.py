@@ -195,14 +195,14 @@ class Descent:
     def _run_edges_of(self, k: int, cost: float) -> None:
         def run(index: int) -> None:
             if 0 < index < self._bands[k]:
-                edge = self._edge(k, index)
+                edge, _ = self._whole_band(k, index)
                 self._descend(k, cost, edge - self._reach, edge + self._reach)
 
         self._problem.run(run)
 
-    def _edge(self, k: int, index: int) -> int:
-        """The first row of a band."""
-        return self._problem.planes[k].shape[0] * index // self._bands[k]
+    def _whole_band(self, k: int, index: int) -> tuple[int, int]:
+        """With the rows that are left to the edges."""
+        return self._problem.band(self._problem.planes[k].shape[0], index, self._bands[k])
 
     def _cost(self, weight: float) -> float:
         """Of a bit, in squared errors."""
@@ -213,7 +213,7 @@ class Descent:
         nothing depends on their order."""
         if index >= self._bands[k]:
             return 0, 0
-        first, last = self._edge(k, index), self._edge(k, index + 1)
+        first, last = self._whole_band(k, index)
         first += self._reach * (index > 0)
         last -= self._reach * (index + 1 < self._bands[k])
         start, stop = (first + max(0, last - first) * n // parts for n in (part, part + 1))

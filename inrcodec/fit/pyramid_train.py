@@ -501,7 +501,7 @@ class PyramidFit:
 
         After a pass that leaves too little, or too much, another is led to the wanted size. Where
         that needs too little of λ, or too much, the latents train on for a moment, with one that
-        changes the more, and as much the faster, the oftener it has to. Where no λ has a file near
+        changes the more, and far faster, the oftener it has to. Where no λ has a file near
         enough, it is mixed from one that is too large and one that is too small.
         """
         best: bytes | None = None
