@@ -33,10 +33,10 @@ from inrcodec.pyramid_encoder import (
 
 FAMILIES = ("auto", "siren", "pyramid")
 
-LEAST_PYRAMID = 800
-"""Bytes below which a pyramid's networks leave too little for its latents: with 600 it is 1.8 dB
-behind a SIREN on kodim15 at half size, with 800 0.2 ahead, and on an X-ray 0.1 behind; with 2,100
-it is 0.6 to 2 ahead on X-rays (docs/science.md)."""
+LEAST_PYRAMID = 600
+"""Bytes below which a pyramid's networks leave too little for its latents: with 500 it is level
+with a SIREN on kodim05, with 600 0.3 dB behind, with 700 0.4 ahead; on an X-ray, and on pictures of
+half that size, it is 0.2 to 1.1 ahead with 500 and 600 (docs/science.md)."""
 
 LEAST_PIXELS, LEAST_SIDE = 2048, 16
 """Smaller pictures are a SIREN's."""

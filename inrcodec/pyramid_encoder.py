@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 
@@ -58,14 +59,29 @@ PSNR_ATTEMPTS = 6
 MOST_BEYOND = 15.0
 """What they aim for at most, dB above the wanted PSNR."""
 
-SMALLER = 0.4
-"""Its networks are those of a file of this share of its bytes; with 1 the whole is 0.4 dB better,
-and a quarter shows nothing yet (as above)."""
+FEW_BYTES = ((1000, (8, 4, 4)), (1500, (12, 8, 4)))
+"""Sine units of both layers, and units of the context network, of files below so many bytes. With
+16, 8 and 8 those of 0.9 kB are 0.3 and 0.8 dB worse, of 1.3 kB level, and of 1.8 kB 0.1 dB better
+(kodim05 and kodim15 at half size)."""
 
-EARLY = ((0.24, 0.2), (0.47, 1.0))
+FEW_SHORT_BYTES = 800
+"""Likewise, with 8 and 4 units after a short training: at 0.6 kB 16 and 8 are 0.6 and 1.8 dB worse,
+at 0.9 kB level (kodim05 and kodim15 at half size, effort 1)."""
+
+GREY = 0.45
+"""Of one or two channels, files of such bytes times this count as those of colours there: at 3.1 kB
+12, 8 and 4 are 0.1 dB better than 24, 12 and 12 (two chest X-rays at half size)."""
+
+SMALLER = 0.4
+"""Its networks have the filters and the neighbourhood of a file of this share of its bytes."""
+
+PROGRESSIVE_GREY = 0.6
+"""Its units are those of a progressive file of colours times this: 8, 4 and 4 are 0.4, 0.4 and 0.3
+dB better than 12, 8 and 4 at a quarter, half and all of 3.1 kB (chest X-ray 00870a9c)."""
+
+EARLY = ((0.24, 0.3), (0.485, 1.0))
 """Share of the file and importance of the two prefixes that show a good picture: the first set of
-planes without its finest, and all of it. With 0.05 and 0.3 the whole is 0.5 dB better, a half 1.1
-worse and a quarter 2.4 (as above)."""
+planes, and the first two."""
 
 REST = 0.1
 """Importance of the picture that lacks the finest plane of all, so that bytes between two good
@@ -158,13 +174,13 @@ def _train(settings: PyramidSettings, goal: Goal, size: int) -> bytes | None:
 def _header(settings: PyramidSettings, size: int) -> Header:
     raster = settings.raster
     levels = plane_levels(raster.width, raster.height)
-    if settings.progressive and levels[0] >= 2:
-        # Networks are the first of a file, and all of its pictures wait for them.
-        levels, size = _with_refinement(levels), round(SMALLER * size)
+    pixels = raster.width * raster.height
+    if settings.progressive and levels[0] >= 3:
+        network = progressive_shape(raster.channels, levels, size, settings.steps, pixels)
+    else:
+        network = network_shape(raster.channels, levels, size, settings.steps, pixels)
     return Header(
-        network=network_shape(
-            raster.channels, levels, size, settings.steps, raster.width * raster.height
-        ),
+        network=network,
         width=raster.width,
         height=raster.height,
         bits=raster.bits,
@@ -176,21 +192,12 @@ def _header(settings: PyramidSettings, size: int) -> Header:
     )
 
 
-def _with_refinement(levels: tuple[int, ...]) -> tuple[int, ...]:
-    """The planes of a progressive file: all but the finest, and then those that refine them.
-
-    >>> _with_refinement((6, 5, 4, 3, 2, 2, 1, 0))
-    (6, 5, 4, 3, 2, 2, 1, 2, 1, 0)
-    """
-    return (*levels[:-1], 2, 1, 0)
-
-
 def _early(network: Pyramid) -> tuple[Early, ...]:
-    """The prefixes of a file of two sets of planes whose pictures count too."""
+    """The prefixes of a file of three sets of planes whose pictures count too."""
     if len(network.sets) == 1:
         return ()
-    first = network.sets[0]
-    good = [Early(n, *goal) for n, goal in zip((first - 1, first), EARLY, strict=True)]
+    ends = itertools.accumulate(network.sets)
+    good = [Early(end, *goal) for end, goal in zip(ends, EARLY, strict=False)]
     return (*good, Early(len(network.levels) - 1, None, REST))
 
 
@@ -199,32 +206,63 @@ def network_shape(
 ) -> Pyramid:
     """The networks over some planes, for a file of `size` bytes and an effort's `steps`.
 
-    Measured with files of 1 to 30 kB (docs/science.md). A coefficient of the sine layers is worth
+    Measured with files of 0.8 to 30 kB (docs/science.md). A coefficient of the sine layers is worth
     more than one of the context network; two layers, of which the second has half as many units,
     more than a wide one. Filter and wide context cost what they bring at 2 kB, and short trainings
     can't use any of these.
 
-    >>> [network_shape(3, (0,), size, 2000, 99).blocks[:2] for size in (400, 4000, 15000)]
+    >>> [network_shape(3, (0,), size, 2000, 99).blocks[:2] for size in (900, 4000, 15000)]
     [((8, 2), (4, 9)), ((24, 2), (12, 25)), ((40, 2), (20, 41))]
+    >>> network_shape(1, (0,), 2000, 2000, 99).blocks[:2]
+    ((8, 2), (4, 9))
     >>> network_shape(3, (0,), 20000, 220, 99).blocks[:2]
     ((24, 2), (3, 25))
     """
     long, large = steps >= LONG_TRAINING, size >= LARGE_BYTES
-    context = 4 * round((4 if long else 3) * math.cbrt(size / 4000))
+    like = size * (1.0 if channels > 2 else GREY)
     if steps < SHORT_TRAINING:
-        width = min(24, 8 * round(18 * (size / 1000) ** 0.6 / 8))
-        return Pyramid(channels, max(8, width), min(16, max(8, context)), levels, adaptive=True)
+        width = 8 * min(3, max(1, round(18 * (size / 1000) ** 0.6 / 8)))
+        context = 4 * min(4, max(2, round(3 * math.cbrt(size / 4000))))
+        width, context = (8, 4) if like < FEW_SHORT_BYTES else (width, context)
+        return Pyramid(channels, width, context, levels, adaptive=True)
     share = min(8 if long else 6, max(1, round(2 * math.cbrt(size / 1000))))
+    context = min(8 if long else 5, max(2, round((4 if long else 3) * math.cbrt(size / 4000))))
+    many = (8 * share, 4 * share, 4 * context)
+    width, second, context = next((few for most, few in FEW_BYTES if like < most), many)
     return Pyramid(
         channels,
-        width=8 * share,
-        second=4 * share,
-        context=min(32 if long else 20, max(8, context)),
-        levels=levels,
+        width,
+        context,
+        levels,
+        second=second,
         neighbours=WIDE if large else SMALL,
         filtered=large,
         taps=LIMIT_TAPS if large and 8 * size >= FILTERED_RATE * pixels else 0,
         adaptive=True,
+    )
+
+
+def progressive_shape(
+    channels: int, levels: tuple[int, ...], size: int, steps: int, pixels: int
+) -> Pyramid:
+    """The same for a progressive file: small networks, since all of its pictures wait for them,
+    over three sets of planes, which show a quarter, half and all of it (docs/science.md).
+
+    >>> shape = progressive_shape(3, (6, 5, 4, 3, 2, 2, 1, 0), 3700, 1000, 384 * 256)
+    >>> shape.levels, shape.blocks[:2]
+    ((6, 5, 4, 3, 2, 2, 3, 2, 1, 2, 1, 0), ((12, 13), (8, 13)))
+    """
+    shape = network_shape(
+        channels, (*levels[:-2], 3, 2, 1, 2, 1, 0), round(SMALLER * size), steps, pixels
+    )
+    if steps < SHORT_TRAINING:
+        return shape
+    units = math.cbrt(size / 4000) * (1.0 if channels > 2 else PROGRESSIVE_GREY)
+    return replace(
+        shape,
+        width=4 * min(8, max(2, round(3 * units))),
+        second=4 * min(4, max(1, round(2 * units))),
+        context=4 * min(5, max(1, round(2 * units))),
     )
 
 

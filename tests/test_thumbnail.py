@@ -60,6 +60,18 @@ def test_of_sets_of_planes_the_first_may_be_enough():
     assert counts == [4, 7, 8]
 
 
+def test_of_three_sets_the_second_refines_a_thumbnail(picture):
+    data = inrcodec.encode(picture, max_bytes=3000, effort=1, progressive=True)
+    file = inrcodec.open(data)
+    assert file.header.network.levels == (5, 4, 3, 2, 2, 3, 2, 1, 2, 1, 0)
+    counts = [len(inrcodec.container.open(data, finest).latents) for finest in (3, 2, 1, 0)]
+    assert counts == [3, 7, 10, 11]
+    second = file.parts[3]
+    prefix = data[: second.offset + second.size]
+    assert len(prefix) < 0.55 * len(data)
+    assert inrcodec.thumbnail(prefix, 25).tobytes() == inrcodec.thumbnail(data, 25).tobytes()
+
+
 def test_damage_is_seen_also_where_it_is_left_out(encoded):
     damaged = bytearray(encoded)
     damaged[-9] ^= 1

@@ -18,6 +18,7 @@ so may the refinement pass where the coefficients come in bit planes.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -432,16 +433,15 @@ class _LatentReader:
 def _wanted(pyramid: Pyramid, finest: int) -> int:
     """How many planes, if none of a level below `finest` is wanted.
 
-    Of a first set that goes further than that, no others.
+    Where a set goes further than that, none of the sets after it.
 
     >>> sets = Pyramid(channels=3, width=16, context=8, levels=(2, 1, 1, 2, 1, 0))
     >>> [_wanted(sets, finest) for finest in (3, 2, 1, 0)]
     [1, 1, 5, 6]
     """
-    levels, first = pyramid.levels, pyramid.levels[: pyramid.sets[0]]
-    if first[-1] < finest:
-        return max(1, sum(level >= finest for level in first))
-    return max(k for k, level in enumerate(levels, 1) if level >= finest)
+    ends = itertools.accumulate(pyramid.sets)
+    last = next((n for n in ends if pyramid.levels[n - 1] < finest), len(pyramid.levels))
+    return max((k for k in range(1, last + 1) if pyramid.levels[k - 1] >= finest), default=1)
 
 
 @dataclass(frozen=True)
