@@ -68,7 +68,7 @@ def test_of_three_sets_the_second_refines_a_thumbnail(picture):
     assert counts == [3, 7, 10, 11]
     second = file.parts[3]
     prefix = data[: second.offset + second.size]
-    assert len(prefix) < 0.55 * len(data)
+    assert len(prefix) < 0.65 * len(data)
     assert inrcodec.thumbnail(prefix, 25).tobytes() == inrcodec.thumbnail(data, 25).tobytes()
 
 

@@ -29,6 +29,10 @@ CHUNK = 1 << 23
 """Entries of the Jacobian that exist at one time."""
 
 
+LIMIT_RAISES = 8
+"""How often a diagonal is raised, ten times more each time."""
+
+
 @dataclass(frozen=True, eq=False)
 class Group:
     """A stretch of a layer's coefficients with the lower Cholesky factor of its curvature.
@@ -75,8 +79,18 @@ def curvature(
 
 
 def factorize(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The lower Cholesky factor of a positive definite matrix (k, k)."""
-    return np.linalg.cholesky(matrix).astype(np.float64)
+    """The lower Cholesky factor of a matrix (k, k) that is positive definite but for rounding.
+
+    Where it is not, its diagonal is raised until it is: a line of one colour leaves so little to
+    tell the coefficients apart that float32 sums decide, which differ by machine.
+    """
+    raised, more = matrix, 1e-7 * float(matrix.diagonal().max())
+    for _ in range(LIMIT_RAISES):
+        try:
+            return np.linalg.cholesky(raised).astype(np.float64)
+        except np.linalg.LinAlgError:
+            raised, more = raised + more * np.eye(len(matrix)), 10 * more
+    return np.linalg.cholesky(raised).astype(np.float64)
 
 
 def sensitivity(groups: Sequence[Group]) -> NDArray[np.float64]:

@@ -11,7 +11,14 @@ from torch.autograd.functional import jacobian
 
 from inrcodec.container.header import Header
 from inrcodec.fit import curvature as module
-from inrcodec.fit.curvature import DAMPING, LIMIT_GROUP, _bounds, curvature, sensitivity
+from inrcodec.fit.curvature import (
+    DAMPING,
+    LIMIT_GROUP,
+    _bounds,
+    curvature,
+    factorize,
+    sensitivity,
+)
 from inrcodec.fit.problem import Problem
 from inrcodec.image import Raster
 from inrcodec.inr.architecture import Siren
@@ -173,3 +180,14 @@ def test_groups_are_equal_and_as_few_as_the_limit_allows(k):
     sizes = [stop - start for start, stop in bounds]
     assert max(sizes) <= LIMIT_GROUP and max(sizes) - min(sizes) <= 1
     assert len(sizes) == -(-k // LIMIT_GROUP)
+
+
+def test_a_matrix_that_rounding_made_indefinite_has_a_factor_near_it():
+    ones = np.ones((40, 40))
+    matrix = ones - 3e-6 * np.eye(40)
+    factor = factorize(matrix)
+    np.testing.assert_allclose(factor @ factor.T, ones, atol=2e-5)
+    definite = ones + np.eye(40)
+    np.testing.assert_array_equal(factorize(definite), np.linalg.cholesky(definite))
+    with pytest.raises(np.linalg.LinAlgError):
+        factorize(-ones)
