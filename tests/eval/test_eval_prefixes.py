@@ -75,7 +75,7 @@ def test_progressive_files_are_compared_with_plain_ones(results: Path) -> None:
     own, plain = (frame.loc[codec, "psnr"] for codec in (f"{name}:progressive=1", name))
     assert float(line.split("|")[8]) == pytest.approx(own - plain, abs=0.1)
     file = inrcodec.open(next(results.glob("files/photos/*/*progressive*.bin")))
-    assert len(file.header.network.sets) == 2
+    assert len(file.header.network.sets) == 3
 
 
 def test_it_goes_on_and_says_what_is_missing(
