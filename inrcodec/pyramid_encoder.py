@@ -174,13 +174,9 @@ def _train(settings: PyramidSettings, goal: Goal, size: int) -> bytes | None:
 def _header(settings: PyramidSettings, size: int) -> Header:
     raster = settings.raster
     levels = plane_levels(raster.width, raster.height)
-    pixels = raster.width * raster.height
-    if settings.progressive and levels[0] >= 3:
-        network = progressive_shape(raster.channels, levels, size, settings.steps, pixels)
-    else:
-        network = network_shape(raster.channels, levels, size, settings.steps, pixels)
+    shape = progressive_shape if settings.progressive and levels[0] >= 3 else network_shape
     return Header(
-        network=network,
+        network=shape(raster.channels, levels, size, settings.steps, raster.width * raster.height),
         width=raster.width,
         height=raster.height,
         bits=raster.bits,
@@ -220,10 +216,11 @@ def network_shape(
     """
     long, large = steps >= LONG_TRAINING, size >= LARGE_BYTES
     like = size * (1.0 if channels > 2 else GREY)
+    if steps < SHORT_TRAINING and like < FEW_SHORT_BYTES:
+        return Pyramid(channels, 8, 4, levels, adaptive=True)
     if steps < SHORT_TRAINING:
         width = 8 * min(3, max(1, round(18 * (size / 1000) ** 0.6 / 8)))
         context = 4 * min(4, max(2, round(3 * math.cbrt(size / 4000))))
-        width, context = (8, 4) if like < FEW_SHORT_BYTES else (width, context)
         return Pyramid(channels, width, context, levels, adaptive=True)
     share = min(8 if long else 6, max(1, round(2 * math.cbrt(size / 1000))))
     context = min(8 if long else 5, max(2, round((4 if long else 3) * math.cbrt(size / 4000))))

@@ -147,7 +147,7 @@ def test_an_order_costs_nothing_and_by_contribution_a_prefix_shows_more(photogra
         assert inrcodec.open(data).header.family == "siren"
         assert 1455 <= len(data) <= 1500
         # One training differs from the other by 0.4 dB on some machines.
-        assert psnr_of(photograph, data) > psnr_of(photograph, plain) - 0.7
+        assert psnr_of(photograph, data) > psnr_of(photograph, plain) - 0.5
     # Nine tenths of the bytes: the largest coefficients alone are no picture yet.
     by = {order: psnr_of(photograph, data[:1350]) for order, data in files.items()}
     assert by["contribution"] > by["magnitude"] + 1

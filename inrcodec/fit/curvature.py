@@ -28,7 +28,6 @@ and kodim15), thirty times more costs."""
 CHUNK = 1 << 23
 """Entries of the Jacobian that exist at one time."""
 
-
 LIMIT_RAISES = 8
 """How often a diagonal is raised, ten times more each time."""
 
