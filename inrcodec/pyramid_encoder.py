@@ -79,7 +79,7 @@ PROGRESSIVE_GREY = 0.6
 """Its units are those of a progressive file of colours times this: 8, 4 and 4 are 0.4, 0.4 and 0.3
 dB better than 12, 8 and 4 at a quarter, half and all of 3.1 kB (chest X-ray 00870a9c)."""
 
-EARLY = ((0.24, 0.3), (0.485, 1.0))
+EARLY = ((0.24, 0.4), (0.485, 1.1))
 """Share of the file and importance of the two prefixes that show a good picture: the first set of
 planes, and the first two."""
 
