@@ -151,9 +151,9 @@ FIRST_RATIO, RATIO_GAIN = 4.0, 0.1
 prefixes follow their errors, each step."""
 
 EARLY_CONTROL, EARLY_GAIN, EARLY_SURPLUS = 0.02, 120, 0.75
-"""With early pictures: from this share of the training on λ and prices of prefixes lead the file and
-them to their sizes, by a gain of so much over all steps, and what stands for `SURPLUS`. Latents with
-too many bits for half of the training keep them, at a hundred times the price: with 0.1, 30 and 1.5
+"""With early pictures: from this share of the training on λ and the prices of prefixes lead all to
+their sizes, by a gain of so much over all steps, and what stands for `SURPLUS`. Latents with too
+many bits for half of the training keep them, at a hundred times the price: with 0.1, 30 and 1.5
 kodim15 is 0.3 to 0.5 dB worse as a whole, chest X-ray 00870a9c 0.1, kodim05 level (half size)."""
 
 LEAST_LATENTS = 0.2
