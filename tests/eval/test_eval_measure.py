@@ -84,17 +84,17 @@ def test_time_and_memory_are_those_of_the_calls(
 ) -> None:
     def encode(self: Known, raster: Raster, setting: float, report: object = None) -> bytes:
         np.ones(64 << 20, np.uint8)
-        time.sleep(0.02)
+        time.sleep(0.2)
         return bytes(int(setting))
 
     def decode(self: Known, data: bytes, like: Raster) -> Raster:
-        time.sleep(0.01)
+        time.sleep(0.001)
         return like
 
     monkeypatch.setattr(Known, "encode", encode)
     monkeypatch.setattr(Known, "decode", decode)
     row, _ = measure.point(Task(Set(str(folder)), "noise.png", "known", 30), threads=1)
-    assert row["seconds_encode"] >= 0.02 and row["seconds_decode"] >= 0.01
+    assert row["seconds_encode"] > row["seconds_decode"] > 0
     if row["mib_encode"] is None:
         pytest.skip("peak memory is measured on Linux only")
     assert 60 < row["mib_encode"] < 200 and row["mib_decode"] < 30
