@@ -148,8 +148,8 @@ class Own:
             raise SpecificationError(f"{self.name}: a pyramid has no order of coefficients")
         if self.progressive not in (0, 1):
             raise SpecificationError(f"{self.name}: progressive may be 0 or 1")
-        if self.progressive and (self.family == "siren" or self.order != "none"):
-            raise SpecificationError(f"{self.name}: progressive is for pyramids")
+        if self.progressive and self.order != "none":
+            raise SpecificationError(f"{self.name}: progressive has an order of its own")
 
     @property
     def version(self) -> str:  # noqa: D102

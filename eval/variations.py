@@ -39,7 +39,7 @@ class _OneStep(RateControl):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._balance = np.full(len(self.alphas), self._balance.mean())
+        self._balance = [float(np.mean(self._balance))] * len(self.alphas)
 
 
 class _UnboundPixels(Problem):
@@ -62,7 +62,9 @@ class _GroupedAdam:
         self._rates = rates
         self._adam = torch.optim.Adam([{"params": [vector]} for vector in vectors])
 
-    def step(self, rate: float) -> None:
+    def step(self, rate: float, gradients: Sequence[Tensor] = ()) -> None:
+        for group, gradient in zip(self._adam.param_groups, gradients, strict=False):
+            group["params"][0].grad = gradient
         for group, factor in zip(self._adam.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor / 4
         self._adam.step()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,7 @@ from inrcodec.container.header import Header
 from inrcodec.entropy.passes import bit_planes
 from inrcodec.errors import ImageError
 from inrcodec.image import LIMIT_PIXELS, LIMIT_SIDE, Raster, Samples, from_unit, to_pillow
-from inrcodec.inr.architecture import Pyramid
+from inrcodec.inr.architecture import Pyramid, Siren
 from inrcodec.inr.coordinates import at, positions
 from inrcodec.inr.family import grow, grow_pyramid
 from inrcodec.kernels.painting import paint_pyramid
@@ -189,7 +189,7 @@ def render(
 ) -> Samples:
     """Samples (height, width, channels), uint8 or uint16, of dequantized coefficients by layer.
 
-    `latents` are a pyramid's planes; the last may be missing.
+    `latents` are a pyramid's planes; the last may be missing, and so may a SIREN's last stages.
     """
     window = whole(header) if window is None else window
     alphas = [torch.from_numpy(value).to(device, torch.float32) for value in values]
@@ -218,8 +218,12 @@ Painter = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float3
 
 
 def _siren(header: Header, alphas: Sequence[Tensor], device: str) -> Painter:
+    assert isinstance(header.network, Siren)
+    if len(alphas) < len(header.network.blocks):
+        stages = len(alphas) // header.network.layers
+        header = replace(header, network=header.network.first(stages))
     network, pranc = grow(header, device)
-    matrices = pranc.matrices(alphas)
+    matrices = network.joined(pranc.matrices(alphas))
     picture = (header.width, header.height)
 
     def paint(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -293,6 +297,11 @@ def missing(file: PrcFile) -> str:
         assert isinstance(network, Pyramid)
         shapes = network.planes(file.header.width, file.header.height)
         what = f"the last {file.missing} of {sum(h * w for h, w in shapes)} latents are missing"
+    lacking = len(file.header.network.blocks) - len(file.layers)
+    if lacking:
+        assert isinstance(file.header.network, Siren)
+        siren = file.header.network
+        what = f"{lacking // siren.layers} of {len(siren.stages)} stages are missing"
     return f"cut short after {file.bytes_read} bytes: {what}"
 
 

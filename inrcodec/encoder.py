@@ -8,7 +8,7 @@ That is the SIREN's way; `pyramid_encoder` has the pyramid's.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -19,6 +19,7 @@ from inrcodec.fit.order import ORDERS
 from inrcodec.fit.problem import Problem
 from inrcodec.fit.quantize import Candidate, RateControl, Rounding
 from inrcodec.fit.schedule import EFFORTS, Clock, Effort, Report
+from inrcodec.fit.stages import fit_stages
 from inrcodec.fit.train import fit
 from inrcodec.image import Raster, from_pillow
 from inrcodec.inr.architecture import LIMIT_PARAMETERS, LIMIT_WIDTH, Siren
@@ -61,6 +62,7 @@ FINEST_BITS = 9.0
 """Bits per coefficient where the budget is large for the number of samples."""
 
 LAYER_OVERHEAD = 6
+STAGE_LAYER_OVERHEAD = 3
 SEGMENT_OVERHEAD = 8
 LEAST_SHARE = 0.97
 """A byte budget is used to at least this share."""
@@ -68,6 +70,21 @@ LEAST_SHARE = 0.97
 PREVIEW_BYTES = 1000
 """From this budget on, the coefficients' last bits come in a pass of their own, for 8 bytes: the
 first 79 % of a file then show the picture (22.8 of 29.4 dB on kodim15 at 384x256, 0.27 bpp)."""
+
+SHARES = ((2000, (0.25, 0.5, 0.75, 1.0)), (800, (0.5, 1.0)))
+"""From how many bytes on a progressive SIREN has stages that end at these shares of the file."""
+
+TOGETHER = 2
+"""Fits of all stages together, in steps of an effort's fit, after one for each."""
+
+STAGED_REFITS = 3
+"""Steps of a refit, in those of an effort's, where there are stages."""
+
+BITS_OF_STAGES = (6.2, 5.3, 4.9, 4.6)
+"""Bits per coefficient in each: what more units depend on is rounded more finely."""
+
+MARGIN = 0.015
+"""Of the file, by which stages should end earlier: their bits are not known in advance."""
 
 SMALLEST_QUALITY_BYTES = 500
 """Added to every budget that a quality gives: a small picture needs more bits per pixel."""
@@ -141,10 +158,12 @@ def encode(
         order: of a SIREN's coefficients, bit plane after bit plane: "magnitude", the largest
             first, or "contribution", those first that the picture feels most; a prefix then holds
             these. "none" is layer by layer. With family "auto" an order means a SIREN.
-        progressive: train a pyramid so that a quarter and a half of its file show good pictures, if
-            its networks leave them so much. That takes twice as long or more, and about 1.4 dB of
-            the whole's quality. A picture less than 16 pixels high or wide is encoded as usual.
-            With family "auto" it means a pyramid.
+        progressive: train for what prefixes of the file show, too. A pyramid's quarter and half
+            are good pictures then, if its networks leave them so much; that takes twice as long or
+            more, and about 1.4 dB of the whole's quality. A picture less than 16 pixels high or
+            wide is encoded as usual. A SIREN grows in stages that end at a quarter, half and three
+            quarters of the file, from 800 bytes on at a half, below that there are none; that takes
+            six times as long. With family "auto" it means a pyramid.
         report: called with a `fit.schedule.Progress` a few times a second.
 
     Returns:
@@ -174,8 +193,10 @@ def encode(
         raise ValueError(f"unknown order {order!r}; known are {', '.join(ORDERS)}")
     if order != "none" and family == "pyramid":
         raise ValueError(f"order {order} is for the family siren; leave one of the two away")
-    if progressive and (family == "siren" or order != "none"):
-        raise ValueError("progressive is for the family pyramid; leave siren and order away")
+    if progressive and order != "none":
+        raise ValueError("progressive has an order of its own; leave one of the two away")
+    if progressive and family == "siren" and basis != "identity":
+        raise ValueError(f"a progressive siren with basis {basis}; it has the identity")
     raster = image if isinstance(image, Raster) else from_pillow(image)
     ratio = DEFAULT_COMPACTION[basis] if compaction is None else compaction
     settings = _Settings(
@@ -322,22 +343,37 @@ def _decoded_psnr(data: bytes, settings: _Settings) -> float:
 def _prepare(settings: _Settings, header: Header, budget: int, clock: Clock) -> RateControl:
     """Fit the picture; what is left is to make files of the fit."""
     effort = settings.effort
+    rounding = Rounding(_refit_steps(effort, header), effort.curvature_pixels)
+    if _stages(header):
+        steps, together = effort.fit_steps, TOGETHER * effort.fit_steps
+        staged = fit_stages(settings.raster, header, settings.device, steps, together, clock)
+        return RateControl(*staged, rounding, clock, settings.icc)
     problem = Problem(settings.raster, header, settings.device)
     alphas = fit(problem, effort.fit_steps, clock)
-    rounding = Rounding(effort.refit_steps, effort.curvature_pixels)
     withheld = 1 if budget >= PREVIEW_BYTES else 0
     return RateControl(problem, alphas, rounding, clock, settings.icc, withheld, settings.order)
 
 
 def _work(effort: Effort, header: Header) -> float:
     """All work of an attempt, in steps of the fit."""
-    return effort.fit_steps + (len(header.coefficients) - 1) * effort.refit_steps
+    assert isinstance(header.network, Siren)
+    fits = _stages(header) + TOGETHER if _stages(header) else 1
+    return fits * effort.fit_steps + header.network.depth * _refit_steps(effort, header)
+
+
+def _refit_steps(effort: Effort, header: Header) -> int:
+    return effort.refit_steps * (STAGED_REFITS if _stages(header) else 1)
+
+
+def _stages(header: Header) -> int:
+    return len(header.network.stages) if isinstance(header.network, Siren) else 0
 
 
 def _overhead(header: Header) -> int:
     """Bytes of a file besides its coded coefficients, about."""
+    assert isinstance(header.network, Siren)
     segments = 2 * SEGMENT_OVERHEAD
-    return len(write_header(header)) + segments + LAYER_OVERHEAD * len(header.coefficients)
+    return len(write_header(header)) + segments + LAYER_OVERHEAD * header.network.layers
 
 
 def _header(settings: _Settings, budget: int) -> Header:
@@ -371,6 +407,45 @@ def _header(settings: _Settings, budget: int) -> Header:
                 (middle, high) if fits(shaped(widths[middle - 1], depth)) else (low, middle - 1)
             )
         if low >= LEAST_WIDTH * depth or (low and depth == 1):
-            return shaped(widths[low - 1], depth)
+            header = shaped(widths[low - 1], depth)
+            return _in_stages(header, budget) if settings.progressive else header
     least = _overhead(shaped(1, 1)) + 16
     raise TargetError(f"{max(0, budget)} bytes are too few for this picture; give at least {least}")
+
+
+def _in_stages(header: Header, budget: int) -> Header:
+    """The same with stages that take their shares of the budget, about.
+
+    One with no stages where it is too small for two.
+    """
+    plain = header.network
+    assert isinstance(plain, Siren)
+    shares = next((shares for least, shares in SHARES if budget >= least), ())
+    table = STAGE_LAYER_OVERHEAD * plain.layers + SEGMENT_OVERHEAD
+    before, done = len(write_header(header)) + len(shares) + table, 0.0
+    stages: list[int] = []
+    for share in shares:
+        end = (share - (MARGIN if share < 1 else 0)) * budget
+        width = sum(stages)
+        bits = BITS_OF_STAGES[len(stages)]
+        fixed = before if not stages else table
+        room = (end - done - fixed) * 8 / bits
+
+        def added_parameters(units: int, width: int = width) -> int:
+            hidden = (plain.depth - 1) * units * (width + units + 1)
+            return 3 * units + hidden + plain.channels * (width + units + 1)
+
+        units = 0
+        while added_parameters(units + 1) < room:
+            units += 1
+        if 2 * room > added_parameters(units) + added_parameters(units + 1) and share == 1:
+            units += 1
+        if not units:
+            return header
+        stages.append(units)
+        done += fixed + added_parameters(units) * bits / 8
+    if not stages:
+        return header
+    width = sum(stages)
+    network = replace(plain, width=width, stages=tuple(stages), omega_first=first_omega(width))
+    return replace(header, network=network)

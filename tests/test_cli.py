@@ -186,7 +186,20 @@ def test_a_progressive_file_shows_the_picture_early(folder):
         for name in ("plain", "early")
     )
     assert early < plain
-    fails(run("encode", "cat.png", "b.prc", "--progressive", "--family", "siren"), "progressive")
+    wrong = ("--progressive", "--family", "siren", "--basis", "sparse")
+    fails(run("encode", "cat.png", "b.prc", *wrong), "it has the identity")
+
+
+def test_a_progressive_siren_shows_whole_stages(folder):
+    options = ("--bytes", "1500", "--effort", "1", "--progressive", "--family", "siren")
+    assert run("encode", "cat.png", *options).exit_code == 0
+    facts = json.loads(run("info", "cat.prc", "--json").stdout)
+    assert len(facts["network"]["stages"]) == 2
+    assert [part["name"] for part in facts["parts"][1:]] == ["first coefficient pass", "stage 2"]
+    result = run("decode", "cat.prc", "half.png", "--fraction", "0.6")
+    assert result.exit_code == 0 and "1 of 2 stages are missing" in result.stderr
+    assert run("progressive", "cat.prc", "cat.webp").exit_code == 0
+    assert Image.open("cat.webp").n_frames == 2
 
 
 def test_the_demo_writes_its_files_and_prints_a_table(folder):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -153,6 +155,21 @@ def test_an_order_costs_nothing_and_by_contribution_a_prefix_shows_more(photogra
     assert by["contribution"] > by["magnitude"] + 1
 
 
+@pytest.mark.parametrize(("budget", "stages"), [(600, 0), (1200, 2), (2200, 4)])
+def test_a_progressive_siren_ends_its_stages_where_it_should(photograph, budget, stages):
+    large = photograph.resize((96, 64), Image.Resampling.BICUBIC)
+    data = inrcodec.encode(large, max_bytes=budget, effort=1, family="siren", progressive=True)
+    file = inrcodec.open(data)
+    assert len(file.header.network.stages) == stages
+    assert 0.97 * budget <= len(data) <= budget
+    ends = [(part.offset + part.size) / len(data) for part in file.parts[1:]]
+    for share, end in zip(np.arange(1, stages + 1) / max(1, stages), ends, strict=False):
+        # How many bits a stage takes is known when it is too late for other widths.
+        assert share - 0.12 < end < share + 0.05
+    shown = [psnr_of(large, data[: math.ceil(end * len(data))]) for end in ends]
+    assert shown == sorted(shown)
+
+
 def test_progress_runs_from_fit_to_the_end(photograph):
     seen: list[Progress] = []
     inrcodec.encode(photograph, max_bytes=900, effort=2, report=seen.append)
@@ -176,8 +193,8 @@ def test_progress_runs_from_fit_to_the_end(photograph):
         ({"basis": "dense", "compaction": 0.5}, "compaction"),
         ({"order": "random"}, "unknown order"),
         ({"order": "magnitude", "family": "pyramid"}, "for the family siren"),
-        ({"progressive": True, "family": "siren"}, "for the family pyramid"),
-        ({"progressive": True, "order": "magnitude"}, "for the family pyramid"),
+        ({"progressive": True, "family": "siren", "basis": "sparse"}, "it has the identity"),
+        ({"progressive": True, "order": "magnitude"}, "an order of its own"),
     ],
 )
 def test_arguments_outside_their_range_are_refused(photograph, arguments, message):

@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inrcodec.container.fields import Fields, checksum, varint
 from inrcodec.errors import FormatError
 from inrcodec.image import LIMIT_PIXELS, LIMIT_SIDE
-from inrcodec.inr.architecture import LIMIT_PLANES, SMALL, WIDE, Pyramid, Siren
+from inrcodec.inr.architecture import LIMIT_PLANES, LIMIT_STAGES, SMALL, WIDE, Pyramid, Siren
 from inrcodec.pranc import layout
 
 MAGIC = b"\x8fPRC"
-VERSION = 8
+VERSION = 9
 """The newest version of the format that this code reads."""
 
 PLAIN_VERSION = 2
@@ -40,10 +40,13 @@ SMOOTH_VERSION = 7
 ADAPTIVE_VERSION = 8
 """The first whose pyramids have scales that adapt to the latents, and all of them have."""
 
+STAGED_VERSION = 9
+"""The first with SIRENs that grow in stages."""
+
 LIMIT_COMPACTION = 64 * 1024
 """Largest compaction D/k, in units of 1/64."""
 
-_SIREN, _PYRAMID = 0, 1
+_SIREN, _PYRAMID, _STAGED = 0, 1, 2
 _RASTER_16_BIT = 1 << 3
 _WHOLE_FIRST, _WHOLE_LAST, _RESERVED = 1 << 5, 1 << 6, 1 << 7
 _WIDE, _FILTERED, _SECOND, _SMOOTH = 1, 2, 1, 2
@@ -101,6 +104,8 @@ class Header:
         if not 0 <= self.seed < 1 << 32:
             raise ValueError(f"seed {self.seed} is not an unsigned 32-bit integer")
         _ = self.coefficients  # an unknown basis, or one that does not fit
+        if isinstance(self.network, Siren) and self.network.stages and self.basis != "identity":
+            raise ValueError(f"a SIREN in stages with the basis {self.basis}; it has the identity")
 
     @property
     def family(self) -> str:
@@ -128,7 +133,7 @@ class Header:
 
 
 def write_header(header: Header, version: int = PLAIN_VERSION) -> bytes:
-    """The header's bytes, at most 37; a version that does not know the network is raised."""
+    """The header's bytes, at most 46; a version that does not know the network is raised."""
     network = header.network
     if isinstance(network, Pyramid):
         version = max(version, WIDE_VERSION if network.neighbours == WIDE else 0)
@@ -136,8 +141,10 @@ def write_header(header: Header, version: int = PLAIN_VERSION) -> bytes:
         version = max(version, SETS_VERSION if len(network.sets) > 1 else 0)
         version = max(version, SMOOTH_VERSION if network.taps else 0)
         version = max(version, ADAPTIVE_VERSION if network.adaptive else 0)
-    raster = network.channels | (_RASTER_16_BIT if header.bits == 16 else 0)
     family = _SIREN if isinstance(network, Siren) else _PYRAMID
+    if isinstance(network, Siren) and network.stages:
+        version, family = max(version, STAGED_VERSION), _STAGED
+    raster = network.channels | (_RASTER_16_BIT if header.bits == 16 else 0)
     fields = (
         MAGIC,
         bytes([version, family, raster]),
@@ -155,9 +162,10 @@ def write_header(header: Header, version: int = PLAIN_VERSION) -> bytes:
 def _write_network(network: Siren | Pyramid, header: Header) -> bytes:
     whole = (_WHOLE_FIRST if header.whole_first else 0) | (_WHOLE_LAST if header.whole_last else 0)
     if isinstance(network, Siren):
+        stages = b"".join(map(varint, network.stages))
         return b"".join(
             (
-                varint(network.width),
+                bytes([len(network.stages)]) + stages if stages else varint(network.width),
                 bytes([network.depth | whole]),
                 varint(int(network.omega_first * 4)),
                 varint(int(network.omega_hidden * 4)),
@@ -195,7 +203,7 @@ def parse_header(fields: Fields) -> Header:
         raise FormatError(
             f"a pyramid of the trial format version {version}; encode its picture again"
         )
-    if family not in (_SIREN, _PYRAMID):
+    if family not in (_SIREN, _PYRAMID) and (family != _STAGED or version < STAGED_VERSION):
         raise FormatError(f"unknown INR family {family}; update inrcodec")
     raster = fields.u8()
     width = fields.u16()
@@ -203,8 +211,9 @@ def parse_header(fields: Fields) -> Header:
     basis = fields.u8()
     compaction = fields.varint()
     seed = fields.varint()
-    read_network = _read_siren if family == _SIREN else _read_pyramid
-    make_network, flags = read_network(fields, raster & 7, version)
+    readers: dict[int, Callable[..., tuple[Callable[[], Siren | Pyramid], int]]]
+    readers = {_SIREN: _read_siren, _PYRAMID: _read_pyramid, _STAGED: _read_staged}
+    make_network, flags = readers[family](fields, raster & 7, version)
     fields.end_checksum(start=0)
     if raster >> 4 or flags & _RESERVED:
         raise FormatError("the header has unknown bits set; update inrcodec")
@@ -228,11 +237,27 @@ def parse_header(fields: Fields) -> Header:
 
 def _read_siren(fields: Fields, channels: int, version: int) -> tuple[Callable[[], Siren], int]:
     """The network, made once the checksum is known to be right, and the flags."""
-    units = fields.varint()
+    return _read_layers(fields, channels, fields.varint())
+
+
+def _read_layers(fields: Fields, channels: int, units: int) -> tuple[Callable[[], Siren], int]:
     depth = fields.u8()
     first = fields.varint() / 4
     hidden = fields.varint() / 4
     return lambda: Siren(channels, units, depth & 31, first, hidden), depth
+
+
+def _read_staged(fields: Fields, channels: int, version: int) -> tuple[Callable[[], Siren], int]:
+    count = fields.u8()
+    stages = tuple(fields.varint() for _ in range(min(count, LIMIT_STAGES + 1)))
+    make_plain, depth = _read_layers(fields, channels, sum(stages))
+
+    def make() -> Siren:
+        if count < 2:
+            raise ValueError(f"{count} stages; there may be 2 to {LIMIT_STAGES}")
+        return replace(make_plain(), stages=stages)
+
+    return make, depth
 
 
 def _read_pyramid(fields: Fields, channels: int, version: int) -> tuple[Callable[[], Pyramid], int]:

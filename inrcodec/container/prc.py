@@ -7,19 +7,24 @@
     ┌────────┬────────────────────────┬───────────────────┬─────┬──────┐
     │ header │ first pass: networks   │ latents, 1 to 8   │(ICC)│(EXIF)│
     └────────┴────────────────────────┴───────────────────┴─────┴──────┘
+
+    ┌────────┬────────────────────────┬───────────────────┬─────┬──────┐
+    │ header │ first pass: stage 1    │ stages, 2 to 8    │(ICC)│(EXIF)│
+    └────────┴────────────────────────┴───────────────────┴─────┴──────┘
              ┌────────────────────┬────────┬─────────┬────────┐
     segment: │ type, last of file │ length │ payload │ CRC-32 │
              └────────────────────┴────────┴─────────┴────────┘
 
-A SIREN's file is the first, a pyramid's the second. `docs/format.md` is the specification. A prefix
-that holds the header and the first pass is a readable, partial file; latents may end anywhere, and
-so may the refinement pass where the coefficients come in bit planes.
+A SIREN's file is the first, a pyramid's the second; the third is that of a SIREN that grows in
+stages. `docs/format.md` is the specification. A prefix that holds the header and the first pass is
+a readable, partial file; latents may end anywhere, and so may the refinement pass where the
+coefficients come in bit planes. Of a stage that is cut nothing is read.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +51,7 @@ from inrcodec.entropy.passes import (
     encode_refinement,
 )
 from inrcodec.errors import FormatError
-from inrcodec.inr.architecture import CONTEXT_SCALE, Pyramid
+from inrcodec.inr.architecture import CONTEXT_SCALE, LIMIT_STAGES, Pyramid, Siren
 from inrcodec.inr.latents import lay_out
 
 __all__ = ["Header", "Layer", "Part", "PrcFile", "read", "read_header", "write"]
@@ -57,6 +62,13 @@ LIMIT_PAYLOAD = 1 << 26
 _FIRST, _REFINEMENT, _LATENTS, _ICC, _EXIF = 0, 1, 2, 64, 65
 LIMIT_PARTS = 8
 """Most segments of latents."""
+
+_STAGES = _LATENTS
+_STAGED = range(_STAGES, _STAGES + LIMIT_STAGES - 1)
+"""The segments of a SIREN's stages after the first."""
+
+GAUSSIAN_EDGE = 32
+"""Of layers of stages, whose slope is 0: neither is stored."""
 
 _BY_MAGNITUDE, _LISTED = 0x80, 0x81
 _ORDERS = {_BY_MAGNITUDE: "magnitude", _LISTED: "listed"}
@@ -126,7 +138,7 @@ class PrcFile:
 
     Attributes:
         header: the header.
-        layers: the layers in network order.
+        layers: the layers in network order; a SIREN's last stages may be missing.
         latents: a pyramid's planes (h, w), int32, in coding order; the last ones may be missing.
         missing: how many latents are: those of missing planes, and the last ones of the last plane,
             which are 0.
@@ -209,8 +221,13 @@ def write(
             raise ValueError(f"layer {i} has a symbol beyond ±{layer.model.largest}")
     models = [layer.model for layer in layers]
     symbols = [layer.symbols for layer in layers]
+    own = _at_once(header)
     table = b"".join(map(_entry, models))
-    if order:
+    if own < len(models):
+        if withheld or order:
+            raise ValueError("a SIREN in stages has no refinement pass")
+        segments = _write_stages(models, symbols, own)
+    elif order:
         listed = None if isinstance(order, str) else order
         kind = _BY_MAGNITUDE if listed is None else _LISTED
         coded = encode_ordered(models, symbols, listed)
@@ -244,16 +261,21 @@ def read(data: bytes, finest: int = 0) -> PrcFile:
     fields = Fields(data, part="header")
     header = parse_header(fields)
     head = Part("header", 0, fields.position)
-    segments = _read_segments(fields)
+    segments = _read_segments(fields, header)
     payloads = {segment.kind: segment.payload for segment in segments}
     complete = segments[-1].last
     if complete and fields.position < len(data):
         raise FormatError(f"{len(data) - fields.position} bytes follow the end of the file")
-    pyramid = isinstance(header.network, Pyramid)
     parts = [kind for kind in payloads if _LATENTS <= kind < _LATENTS + LIMIT_PARTS]
+    staged = isinstance(header.network, Siren) and len(header.network.stages) > 0
     order, withheld, layers, coded = _read_coefficients(segments, header, data[len(MAGIC)])
-    if (pyramid and (withheld or order)) or (parts and not pyramid):
+    whole = staged or isinstance(header.network, Pyramid)
+    if (whole and (withheld or order)) or (parts and not whole):
         raise FormatError("there are segments that do not belong to this INR family")
+    if staged:
+        layers, left = _read_stages(header, layers, segments, coded, finest)
+        if complete and left:
+            raise FormatError("the last stages are missing")
     latents: tuple[Symbols, ...] = ()
     missing = 0
     if isinstance(header.network, Pyramid):
@@ -285,7 +307,10 @@ def _read_coefficients(
 ) -> tuple[str, int, tuple[Layer, ...], dict[int, int]]:
     """The order and withheld bits of a file, its layers, and the coded bytes by segment type."""
     payloads = {segment.kind: segment.payload for segment in segments}
-    order, withheld, models, first = _read_first(payloads[_FIRST], len(header.coefficients))
+    counts = header.coefficients[: _at_once(header)]
+    order, withheld, models, first = _read_first(
+        payloads[_FIRST], len(counts), len(counts) < len(header.coefficients)
+    )
     refinement = payloads.get(_REFINEMENT)
     if refinement is not None and withheld == 0 and not order:
         raise FormatError("there is a refinement pass, but nothing to refine")
@@ -295,16 +320,68 @@ def _read_coefficients(
         if version < ORDERED_VERSION or first:
             raise FormatError("the first pass is invalid: it has an order and something else")
         cut = refinement is None or any(s.cut for s in segments if s.kind == _REFINEMENT)
-        symbols, lacking = decode_ordered(
-            refinement or b"", models, header.coefficients, order == "listed", cut
-        )
+        symbols, lacking = decode_ordered(refinement or b"", models, counts, order == "listed", cut)
     else:
-        symbols = decode_first(first, models, header.coefficients, withheld)
+        symbols = decode_first(first, models, counts, withheld)
         if refinement is not None:
             symbols = decode_refinement(refinement, models, symbols, withheld)
         lacking = [withheld if refinement is None else 0] * len(models)
     coded = {_FIRST: len(first), _REFINEMENT: len(refinement or b"")}
     return order, withheld, tuple(map(Layer, models, symbols, lacking)), coded
+
+
+def _at_once(header: Header) -> int:
+    """How many blocks the first pass has: with stages those of the first."""
+    network = header.network
+    return network.layers if isinstance(network, Siren) else len(network.blocks)
+
+
+def _write_stages(
+    models: Sequence[LayerModel], symbols: Sequence[Symbols], own: int
+) -> list[tuple[int, bytes]]:
+    """The segments of stages of `own` layers each."""
+    payloads = []
+    for start in range(0, len(models), own):
+        chosen = models[start : start + own]
+        if any((model.edge, model.slope) != (GAUSSIAN_EDGE, 0) for model in chosen):
+            raise ValueError("a layer of a stage has a dead zone or a slope")
+        table = b"".join(
+            bytes([model.step, model.curvature]) + varint(model.largest) for model in chosen
+        )
+        payloads.append(table + encode_first(chosen, symbols[start : start + own], 0))
+    later = [(_STAGES + i, payload) for i, payload in enumerate(payloads[1:])]
+    return [(_FIRST, bytes([0]) + payloads[0]), *later]
+
+
+def _read_stages(
+    header: Header,
+    first: Sequence[Layer],
+    segments: Sequence[_Segment],
+    coded: dict[int, int],
+    finest: int,
+) -> tuple[tuple[Layer, ...], int]:
+    """The layers of all stages that there are, and how many more there should be.
+
+    Each level that is not wanted, of those below `finest`, makes a stage superfluous, but the
+    first.
+    """
+    assert isinstance(header.network, Siren)
+    layers = list(first)
+    count, later = len(header.network.stages), [s for s in segments if s.kind in _STAGED]
+    if [s.kind for s in later] != list(range(_STAGES, _STAGES + len(later))):
+        raise FormatError("a stage is missing")
+    if len(later) >= count:
+        raise FormatError(f"{len(later) + 1} stages; there should be {count}")
+    for segment in later:
+        if len(layers) >= len(first) * max(1, count - finest):
+            break
+        counts = header.coefficients[len(layers) : len(layers) + len(first)]
+        fields = Fields(segment.payload, part=segment.name)
+        models = _read_table(fields, len(counts), staged=True)
+        data = segment.payload[fields.position :]
+        layers += map(Layer, models, decode_first(data, models, counts, 0))
+        coded[segment.kind] = len(data)
+    return tuple(layers), count - 1 - len(later)
 
 
 def context_network(layers: Sequence[Layer]) -> tuple[NDArray[np.float64], ...]:
@@ -462,19 +539,21 @@ def _write_segment(kind: int, payload: bytes, last: bool) -> bytes:
     return body + checksum(body)
 
 
-def _read_segments(fields: Fields) -> list[_Segment]:
+def _read_segments(fields: Fields, header: Header) -> list[_Segment]:
     """All whole segments, at least the first pass, and one that is cut where that can be read."""
     fields.part = _NAMES[_FIRST]
-    segments = [_read_segment(fields)]
+    names, pyramid = _NAMES, isinstance(header.network, Pyramid)
+    if not pyramid:
+        names = _NAMES | {kind: f"stage {kind - _STAGES + 2}" for kind in _STAGED}
+    segments = [_read_segment(fields, names)]
     if segments[0].kind != _FIRST:
         raise FormatError(f"the {segments[0].name} comes before the coefficients")
     while not segments[-1].last:
         offset = fields.position
         try:
-            segment = _read_segment(fields)
+            segment = _read_segment(fields, names)
         except CutShort:
-            first = segments[0].payload
-            cut = _read_cut(fields, offset, ordered=bool(first) and first[0] in _ORDERS)
+            cut = _read_cut(fields, offset, _readable(segments[0].payload, pyramid))
             if cut is None:
                 break
             segment = cut
@@ -486,11 +565,15 @@ def _read_segments(fields: Fields) -> list[_Segment]:
     return segments
 
 
-def _read_cut(fields: Fields, offset: int, ordered: bool) -> _Segment | None:
-    """What there is of the segment at `offset`, whose end is missing.
+def _readable(first: bytes, pyramid: bool) -> Collection[int]:
+    """The types of segments that may be cut, with the payload of the first pass."""
+    if pyramid:
+        return range(_LATENTS, _LATENTS + LIMIT_PARTS)
+    return (_REFINEMENT,) if first and first[0] in _ORDERS else ()
 
-    None if it is neither of latents nor, with `ordered`, the refinement pass.
-    """
+
+def _read_cut(fields: Fields, offset: int, readable: Collection[int]) -> _Segment | None:
+    """What there is of the segment at `offset`, whose end is missing; None if it says nothing."""
     fields.position = offset
     try:
         kind = fields.u8() & ~_LAST
@@ -499,19 +582,18 @@ def _read_cut(fields: Fields, offset: int, ordered: bool) -> _Segment | None:
         return None
     rest = len(fields.data) - fields.position
     payload = fields.take(min(length, rest))
-    readable = kind == _REFINEMENT if ordered else _LATENTS <= kind < _LATENTS + LIMIT_PARTS
-    if not readable or not payload:
+    if kind not in readable or not payload:
         return None
     name = f"{_NAMES[kind]}, cut"
     return _Segment(name, kind, False, payload, offset, fields.position - offset, cut=True)
 
 
-def _read_segment(fields: Fields) -> _Segment:
+def _read_segment(fields: Fields, names: dict[int, str]) -> _Segment:
     offset = fields.position
     flags = fields.u8()
     kind = flags & ~_LAST
-    fields.part = _NAMES.get(kind, f"ancillary segment {kind}")
-    if kind not in _NAMES and kind < _ANCILLARY:
+    fields.part = names.get(kind, f"ancillary segment {kind}")
+    if kind not in names and kind < _ANCILLARY:
         raise FormatError(f"unknown segment type {kind}; update inrcodec")
     length = fields.varint()
     if length > LIMIT_PAYLOAD:
@@ -527,7 +609,9 @@ def _entry(model: LayerModel) -> bytes:
     return bytes(codes) + varint(model.largest)
 
 
-def _read_first(payload: bytes, layers: int) -> tuple[str, int, list[LayerModel], bytes]:
+def _read_first(
+    payload: bytes, layers: int, staged: bool
+) -> tuple[str, int, list[LayerModel], bytes]:
     """The order, withheld bits, table of layers and range-coded bytes of the first pass."""
     fields = Fields(payload, part=_NAMES[_FIRST])
     withheld = fields.u8()
@@ -536,11 +620,19 @@ def _read_first(payload: bytes, layers: int) -> tuple[str, int, list[LayerModel]
         withheld = 0
     if withheld > LIMIT_WITHHELD:
         raise FormatError(f"{withheld} withheld bits; there may be 0 to {LIMIT_WITHHELD}")
+    models = _read_table(fields, layers, staged)
+    return order, withheld, models, payload[fields.position :]
+
+
+def _read_table(fields: Fields, layers: int, staged: bool) -> list[LayerModel]:
     models = []
     for _ in range(layers):
-        step, edge, slope, curvature = fields.take(4)
+        if staged:
+            (step, curvature), edge, slope = fields.take(2), GAUSSIAN_EDGE, 0
+        else:
+            step, edge, slope, curvature = fields.take(4)
         try:
             models.append(LayerModel(step, edge, slope, curvature, largest=fields.varint()))
         except ValueError as error:
             raise FormatError(f"the table of layers is invalid: {error}") from error
-    return order, withheld, models, payload[fields.position :]
+    return models

@@ -141,11 +141,11 @@ def coarsen(symbols: Symbols, withheld: int) -> Symbols:
     return coarse
 
 
-def fit_model(symbols: Symbols, step: int, edge: int) -> LayerModel:
+def fit_model(symbols: Symbols, step: int, edge: int, gaussian: bool = False) -> LayerModel:
     """Find the slope and curvature that code `symbols` (any number, int32) in the fewest bits.
 
     The cost falls and then rises along either code, so each is found by halving strides. Tests hold
-    it to one bit above the least of all 65,536 pairs.
+    it to one bit above the least of all 65,536 pairs. With `gaussian` the slope is 0.
 
     Raises:
         ValueError: a magnitude above 16383, or as for `LayerModel`.
@@ -177,6 +177,10 @@ def fit_model(symbols: Symbols, step: int, edge: int) -> LayerModel:
     def best_slope(curvature: int) -> tuple[int, float]:
         return _least(lambda slopes: costs(slopes, curvature))
 
+    if gaussian:
+        none = np.zeros(1, np.int64)
+        curvature, _ = _least(lambda codes: np.array([costs(none, int(c))[0] for c in codes]))
+        return LayerModel(step, edge, 0, curvature, largest)
     curvature, _ = _least(lambda codes: np.array([best_slope(int(code))[1] for code in codes]))
     return LayerModel(step, edge, best_slope(curvature)[0], curvature, largest)
 

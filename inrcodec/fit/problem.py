@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from inrcodec.container.header import Header
+from inrcodec.container.prc import Layer
 from inrcodec.image import Raster, to_unit
 from inrcodec.inr.architecture import Siren
 from inrcodec.inr.coordinates import grid
@@ -41,7 +42,13 @@ have one rate (0.6 dB better at 15 units), from 24 on the first has `FIRST_RATE`
 
 
 class Problem:
-    """A picture, and the function of α that should become it."""
+    """A picture, and the function of α that should become it.
+
+    Attributes:
+        staged: whether its network grows in stages.
+    """
+
+    staged = False
 
     def __init__(self, raster: Raster, header: Header, device: str) -> None:
         """Grow the network of `header` and put the raster's samples, in [-1, 1], beside it."""
@@ -51,16 +58,42 @@ class Problem:
         self.network, self.pranc = grow(header, device)
         self.coordinates = grid((header.width, header.height), device=device)
         unit = torch.from_numpy(to_unit(raster)).reshape(-1, raster.channels)
-        self.targets = (2 * unit - 1).to(device)
         self.peak = raster.peak
         self.precision = training_precision(device)
         batch = GPU_BATCH if device == "cuda" else BATCH
-        self.batch = min(batch, len(self.targets))
+        self.batch = min(batch, len(unit))
         self._rng = np.random.default_rng(header.seed)
         self._step = None if device == "cuda" else SirenStep(header.network, self.precision)
         if self._step is not None:
             self._xy = self.coordinates.T.contiguous().numpy()
-            self._samples = self.targets.T.contiguous().numpy()
+        self._aim_at((2 * unit - 1).to(device))
+
+    def _aim_at(self, targets: Tensor) -> None:
+        """Set what the network's outputs should be, (N, outputs)."""
+        self.targets = targets
+        if self._step is not None:
+            self._samples = targets.T.contiguous().numpy()
+
+    def zeros(self) -> list[Tensor]:
+        """The coefficients (k,) of each layer at the start, all zero."""
+        return self.pranc.zeros()
+
+    def dense(self, alphas: Sequence[Tensor]) -> list[Tensor]:
+        """The matrix (rows, cols) of each layer, differentiable."""
+        return self.pranc.matrices(alphas)
+
+    def project(self, layer: int, gradient: Tensor) -> Tensor:
+        """The gradient (..., k) by a layer's coefficients, from that by its matrix.
+
+        That one is (..., rows, cols).
+        """
+        block = self.pranc.blocks[layer]
+        flat = (block.scale * gradient).flatten(-2)
+        return block.basis.project(flat.movedim(-1, 0)).movedim(0, -1)
+
+    def pieces(self, vectors: Sequence[Tensor], start: int = 0) -> list[Tensor]:
+        """Views of vectors (k,) of layers from `start` on, one for each matrix in them."""
+        return list(vectors)
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -105,33 +138,40 @@ class Problem:
             loss = self.loss([*fixed, *leaves], pixels)
             return loss.item(), list(torch.autograd.grad(loss, leaves))
         with torch.no_grad():
-            matrices = self.pranc.matrices(alphas)
+            matrices = self.dense(alphas)
             error, gradients = self._step(matrices, self._xy, self._samples, pixels.numpy(), start)
-            return error, [
-                block.basis.project((block.scale * gradient).flatten())
-                for block, gradient in zip(self.pranc.blocks[start:], gradients, strict=True)
-            ]
+            return error, [self.project(i, g) for i, g in enumerate(gradients, start)]
 
     def loss(self, alphas: Sequence[Tensor], pixels: Tensor | slice) -> Tensor:
         """Mean squared error of the samples, in [-1, 1], over some pixels; differentiable."""
-        matrices = self.pranc.matrices(alphas)
+        matrices = self.dense(alphas)
         output = self.network.evaluate(matrices, self.coordinates[pixels], self.precision)
         return (output - self.targets[pixels]).square().mean()
 
     @torch.no_grad()
     def psnr(self, alphas: Sequence[Tensor]) -> float:
         """PSNR in dB of the picture as it would be decoded, its samples rounded."""
-        matrices = self.pranc.matrices(alphas)
+        matrices, samples = self.shown(alphas)
         total = 0.0
-        for xy, target in zip(
-            self.coordinates.split(1 << 16), self.targets.split(1 << 16), strict=True
-        ):
+        for xy, target in zip(self.coordinates.split(1 << 16), samples.split(1 << 16), strict=True):
             output = self.network.evaluate(matrices, xy)
             codes = ((output + 1) / 2 * self.peak).clamp_(0, self.peak).add_(0.5).floor_()
             error = codes - (target + 1) / 2 * self.peak
             total += error.double().square().sum().item()
-        mse = total / self.targets.numel()
+        mse = total / samples.numel()
         return 10 * math.log10(self.peak**2 / mse) if mse else math.inf
+
+    def sizes(self, layer: int) -> list[int]:
+        """How many coefficients each matrix in those of a layer has."""
+        return [self.pranc.blocks[layer].basis.k]
+
+    def in_file(self, layers: Sequence[Sequence[Layer]]) -> list[Layer]:
+        """A file's blocks in its order, from the quantized matrices of the layers."""
+        return [part for layer in layers for part in layer]
+
+    def shown(self, alphas: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Matrices of the network that a whole file decodes to, and its samples (N, C)."""
+        return self.dense(alphas), self.targets
 
     @torch.no_grad()
     def derivatives(
@@ -141,13 +181,11 @@ class Problem:
 
         `weights` (N, C) say how much of each channel is in a pixel's one output.
         """
-        matrices = self.pranc.matrices(alphas)
-        passed = self.network.backpropagate(matrices, self.coordinates[pixels], weights)
+        passed = self.network.backpropagate(self.dense(alphas), self.coordinates[pixels], weights)
         derivatives = []
         for layer in layers:
-            block, (inputs, gradients) = self.pranc.blocks[layer], passed[layer]
-            rows = gradients[:, :, None] * (inputs * block.scale)[:, None, :]
-            derivatives.append(block.basis.project(rows.flatten(1).T).T)
+            inputs, gradients = passed[layer]
+            derivatives.append(self.project(layer, gradients[:, :, None] * inputs[:, None, :]))
         return derivatives
 
 

@@ -9,12 +9,14 @@ took are known, and the last two make the file end at its budget.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from inrcodec.container.prc import Layer, write
@@ -56,6 +58,23 @@ class Candidate:
     psnr: float
 
 
+@dataclass(frozen=True, eq=False)
+class Rounded:
+    """A layer's quantized coefficients, a part for each matrix in them."""
+
+    parts: tuple[Layer, ...]
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The coefficients (k,)."""
+        return np.concatenate([part.values for part in self.parts])
+
+    @property
+    def bits(self) -> float:
+        """The ideal code length of the symbols, bits."""
+        return sum(part.bits for part in self.parts)
+
+
 @dataclass(frozen=True)
 class Rounding:
     """How rounding goes: SOAP steps after each layer, and pixels that show the curvature."""
@@ -86,10 +105,14 @@ class RateControl:
         """Learn how much the picture feels each layer."""
         layers = range(len(self.alphas))
         self._groups = curvature(self.problem, self.alphas, self.rounding.curvature_pixels, layers)
-        mean = np.array([sensitivity(groups).mean() for groups in self._groups])
-        # With steps like these, distortion rises with the rate in all layers alike.
-        self._balance = -STEPS_PER_OCTAVE / 2 * np.log2(mean) + STEP_ZERO
-        empty = [Layer(fit_model(zeros, 0, EDGE), zeros) for zeros in map(_zeros, self.alphas)]
+        # With steps like these, distortion rises with the rate in all matrices alike.
+        balances = [
+            np.array([_balance(part) for part in self._split(layer, sensitivity(groups))])
+            for layer, groups in enumerate(self._groups)
+        ]
+        self._balance = [float(balance[0]) for balance in balances]
+        self._offsets = [np.round(balance - balance[0]).astype(int) for balance in balances]
+        empty = [self._quantized(i, _zeros(alpha), 0) for i, alpha in enumerate(self.alphas)]
         self._overhead = len(self._file(empty))
 
     def within(self, budget: int, least: float) -> Candidate | None:
@@ -98,7 +121,7 @@ class RateControl:
         None if there is none.
         """
         alphas = [alpha.clone() for alpha in self.alphas]
-        layers: list[Layer] = []
+        layers: list[Rounded] = []
         bits = 8.0 * (budget - self._overhead)
         for index in range(len(alphas) - 2):
             code = self._plan(alphas, index, bits)[0]
@@ -110,7 +133,7 @@ class RateControl:
     def _end(
         self,
         alphas: list[Tensor],
-        layers: list[Layer],
+        layers: list[Rounded],
         budget: int,
         least: float,
         plan: Sequence[int],
@@ -122,10 +145,10 @@ class RateControl:
         def trial(code: int) -> int:
             layer = self._round(alphas, index, code, metric)
             shift = code - plan[0]
-            output = self._round(alphas, index + 1, _limited(plan[1] + shift), plain)
+            output = self._round(alphas, index + 1, plan[1] + shift, plain)
             return len(self._file([*layers, layer, output])) - budget
 
-        code = _least_code(trial, plan[0], self._finest(alphas[index]), len(alphas[index]))
+        code = _least_code(trial, plan[0], self._finest(alphas, index), len(alphas[index]))
         for coarser in range(4):
             if code is None or code + coarser > LARGEST_CODE:
                 return None
@@ -138,7 +161,7 @@ class RateControl:
         return None
 
     def _output(
-        self, alphas: list[Tensor], layers: list[Layer], budget: int, planned: int
+        self, alphas: list[Tensor], layers: list[Rounded], budget: int, planned: int
     ) -> Candidate | None:
         """The file of the finest output layer that fits, but not far finer than planned."""
         index = len(layers)
@@ -147,14 +170,15 @@ class RateControl:
         def file(code: int) -> bytes:
             return self._file([*layers, self._round(alphas, index, code, metric)])
 
-        finest = max(self._finest(alphas[index]), planned - FINER)
+        finest = max(self._finest(alphas, index), planned - FINER)
         code = _least_code(
             lambda code: len(file(code)) - budget, planned, finest, len(alphas[index])
         )
         if code is None:
             return None
         layers = [*layers, self._round(alphas, index, code, metric)]
-        listed = by_contribution(self.problem, layers) if self.order == "contribution" else ()
+        whole = [part for layer in layers for part in layer.parts]
+        listed = by_contribution(self.problem, whole) if self.order == "contribution" else ()
         data = self._file(layers, listed)
         if len(data) > budget:
             # Orders differ by a byte or two.
@@ -213,68 +237,95 @@ class RateControl:
         low, high = -1024.0, 1024.0
         for _ in range(40):
             middle = (low + high) / 2
+            shift = middle - STEP_ZERO
             rate = sum(
-                gaussian_bits(alpha, 2 ** ((balance + middle - STEP_ZERO) / STEPS_PER_OCTAVE))
-                for alpha, balance in zip(alphas[first:], self._balance[first:], strict=True)
+                gaussian_bits(part, 2 ** ((balance + offset + shift) / STEPS_PER_OCTAVE))
+                for index, balance in list(enumerate(self._balance))[first:]
+                for part, offset in self._parts(alphas, index)
             )
             low, high = (middle, high) if rate > bits else (low, middle)
-        codes = np.round(self._balance[first:] + high)
         return [
-            max(self._finest(alpha), _limited(int(code)))
-            for alpha, code in zip(alphas[first:], codes, strict=True)
+            max(self._finest(alphas, index), _limited(round(balance + high)))
+            for index, balance in list(enumerate(self._balance))[first:]
         ]
+
+    def _split(self, index: int, vector: NDArray[Any]) -> list[NDArray[Any]]:
+        """A layer's vector (k,) by the matrices in it."""
+        return np.split(vector, np.cumsum(self.problem.sizes(index))[:-1])
+
+    def _parts(self, alphas: Sequence[Tensor], index: int) -> Iterator[tuple[Tensor, int]]:
+        """Coefficients of a layer's matrices, and how much their codes are above the layer's."""
+        parts = alphas[index].split(self.problem.sizes(index))
+        return zip(parts, self._offsets[index].tolist(), strict=True)
 
     def _round(
         self, alphas: Sequence[Tensor], index: int, code: int, groups: Sequence[Group]
-    ) -> Layer:
-        step = 2.0 ** ((code - STEP_ZERO) / STEPS_PER_OCTAVE)
-        values = alphas[index].double().cpu().numpy()
+    ) -> Rounded:
+        codes = np.repeat(self._codes(index, code), self.problem.sizes(index))
+        steps = 2.0 ** ((codes - STEP_ZERO) / STEPS_PER_OCTAVE)
+        # In units of the steps they all have the same one.
+        values = alphas[index].double().cpu().numpy() / steps
         symbols = [
             nearest_plane(
                 values[group.start : group.stop],
-                group.factor,
-                EDGE / 64 * step,
-                step,
+                group.factor * steps[group.start : group.stop, None],
+                EDGE / 64,
+                1.0,
                 LIMIT_MAGNITUDE,
             )
             for group in groups
         ]
-        joined = np.concatenate(symbols)
-        return Layer(fit_model(joined, code, EDGE), joined)
+        return self._quantized(index, np.concatenate(symbols), code)
+
+    def _codes(self, index: int, code: int) -> NDArray[np.int64]:
+        """The step codes of a layer's matrices, where its own is `code`."""
+        codes: NDArray[np.int64] = np.clip(code + self._offsets[index], 0, LARGEST_CODE)
+        return codes
+
+    def _quantized(self, index: int, symbols: Symbols, code: int) -> Rounded:
+        parts = zip(self._split(index, symbols), self._codes(index, code).tolist(), strict=True)
+        gaussian = self.problem.staged
+        return Rounded(tuple(Layer(fit_model(q, step, EDGE, gaussian), q) for q, step in parts))
 
     @one_thread()
-    def _refit(self, alphas: list[Tensor], layers: Sequence[Layer]) -> None:
+    def _refit(self, alphas: list[Tensor], layers: Sequence[Rounded]) -> None:
         """Set the last of `layers` to its rounded values, and train those that follow it."""
         problem, first = self.problem, len(layers)
         rounded = torch.from_numpy(layers[-1].values)
         alphas[first - 1] = rounded.to(problem.device, torch.float32)
-        free = [alpha.clone().requires_grad_() for alpha in alphas[first:]]
-        soap = Soap(free, problem.shapes[first:], problem.rates[first:])
+        free = [alpha.clone() for alpha in alphas[first:]]
+        pieces = problem.pieces(free, first)
+        soap = Soap(pieces, problem.shapes[-len(pieces) :], problem.rates[-len(pieces) :])
         steps = self.rounding.refit_steps
         for step in range(steps):
-            alphas[first:] = [alpha.detach() for alpha in free]
+            alphas[first:] = free
             loss, gradients = problem.gradient(alphas, problem.sample(), first)
-            for alpha, gradient in zip(free, gradients, strict=True):
-                alpha.grad = gradient
-            soap.step(REFIT_RATE * cosine(step, steps))
+            soap.step(REFIT_RATE * cosine(step, steps), problem.pieces(gradients, first))
             self.clock.advance(1, "quantize", psnr_of(loss))
-        alphas[first:] = [alpha.detach() for alpha in free]
+        alphas[first:] = free
 
-    def _file(self, layers: Sequence[Layer], listed: Sequence[int] = ()) -> bytes:
+    def _file(self, layers: Sequence[Rounded], listed: Sequence[int] = ()) -> bytes:
         """The file; without the list that an order by contribution has, one of about that size."""
         order: str | Sequence[int] = "" if self.order == "none" else self.order
+        blocks = self.problem.in_file([layer.parts for layer in layers])
         if self.order == "contribution":
-            order = listed or by_magnitude([layer.model for layer in layers])
+            order = listed or by_magnitude([block.model for block in blocks])
         withheld = 0 if order else self.withheld
-        data = write(self.problem.header, layers, withheld, self.icc, order=order)
+        data = write(self.problem.header, blocks, withheld, self.icc, order=order)
         self.sizes.append(len(data))
         return data
 
-    def _finest(self, alpha: Tensor) -> int:
-        """The least step code: the largest coefficient must still have a symbol."""
+    def _finest(self, alphas: Sequence[Tensor], index: int) -> int:
+        """A layer's least step code: its largest coefficients must still have symbols."""
         # An eighth more leaves room for what rounding shifts from one coefficient to another.
-        step = 1.125 * max(float(alpha.abs().max()), 1e-9) / LIMIT_MAGNITUDE
-        return _limited(round(STEPS_PER_OCTAVE * math.log2(step)) + STEP_ZERO + 1)
+        steps = [
+            (1.125 * max(float(part.abs().max()), 1e-9) / LIMIT_MAGNITUDE, offset)
+            for part, offset in self._parts(alphas, index)
+        ]
+        return max(
+            _limited(round(STEPS_PER_OCTAVE * math.log2(step)) + STEP_ZERO + 1 - offset)
+            for step, offset in steps
+        )
 
 
 def gaussian_bits(alpha: Tensor, step: float) -> float:
@@ -299,6 +350,11 @@ def _least_code(excess: Callable[[int], int], start: int, finest: int, k: int) -
         move = math.ceil(8 * bytes_over / k * STEPS_PER_OCTAVE)
         code = min(high - 1, max(low + 1, code + move))
     return high if high <= LARGEST_CODE else None
+
+
+def _balance(sensitivities: NDArray[np.float64]) -> float:
+    """The step code of coefficients so sensitive, but for what the codes of all have in common."""
+    return float(-STEPS_PER_OCTAVE / 2 * np.log2(sensitivities.mean()) + STEP_ZERO)
 
 
 def _limited(code: int) -> int:

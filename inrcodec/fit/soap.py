@@ -74,13 +74,17 @@ class Soap:
         return list(zip(self.vectors, self.shapes, strict=True))
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """Move the vectors against their gradients; `rate` is the length of a step per entry."""
+    def step(self, rate: float, gradients: Sequence[Tensor] | None = None) -> None:
+        """Move the vectors against their gradients, by default those that they have themselves.
+
+        `rate` is the length of a step per entry.
+        """
         self._steps += 1
         bias = 1 - BETA**self._steps
         for index, (vector, shape) in enumerate(self._pairs()):
-            assert vector.grad is not None
-            gradient = vector.grad.view(shape)
+            own = vector.grad if gradients is None else gradients[index]
+            assert own is not None
+            gradient = own.view(shape)
             if self._steps == 1:
                 self._sides.append(_sides(gradient))
             left, right = self._sides[index]

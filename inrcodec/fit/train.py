@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from inrcodec.fit.problem import Problem
-from inrcodec.fit.schedule import Clock, cosine
+from inrcodec.fit.schedule import WARM_UP, Clock, cosine
 from inrcodec.fit.soap import Soap
 from inrcodec.kernels.siren import one_thread
 
@@ -32,43 +32,49 @@ DIVERGED = 1.5
 
 
 @one_thread()
-def fit(problem: Problem, steps: int, clock: Clock) -> list[Tensor]:
-    """Train the coefficients (k,) of each layer from zero to least mean squared error.
+def fit(
+    problem: Problem,
+    steps: int,
+    clock: Clock,
+    start: Sequence[Tensor] | None = None,
+    peak: float = FIT_RATE,
+) -> list[Tensor]:
+    """Train the coefficients (k,) of each layer to least mean squared error.
 
     The rate that is best for most pictures is too high for some. Where the loss rises far above its
     least, or has not fallen below a constant picture's by the full rate, training goes back to the
-    best point and on at half the rate.
+    best point and on at half the rate. It starts from zero, or from what was trained before, which
+    the full rate may first make worse.
     """
-    alphas = [alpha.requires_grad_() for alpha in problem.pranc.zeros()]
-    soap = Soap(alphas, problem.shapes, problem.rates)
+    begin = problem.zeros() if start is None else list(start)
+    alphas = [alpha.clone() for alpha in begin]
+    soap = Soap(problem.pieces(alphas), problem.shapes, problem.rates)
     constant = float((problem.targets - problem.targets.mean(0)).square().mean())
-    peak, least, total = FIT_RATE, math.inf, 0.0
-    best = [alpha.detach().clone() for alpha in alphas]
+    lowest, least, total = peak / 8, math.inf, 0.0
+    settled = 0 if start is None else min(2 * WARM_UP, steps // 2)
+    best = [alpha.clone() for alpha in alphas]
     for step in range(steps):
         loss, gradients = problem.gradient(alphas, problem.sample())
-        for alpha, gradient in zip(alphas, gradients, strict=True):
-            alpha.grad = gradient
         rate = peak * cosine(step, steps)
-        soap.step(rate)
+        soap.step(rate, problem.pieces(gradients))
         if steps > LONG_FIT:
-            with torch.no_grad():
-                for alpha in alphas:
-                    alpha *= 1 - DECAY * rate
+            for alpha in alphas:
+                alpha *= 1 - DECAY * rate
         total += loss
         if (step + 1) % CHECK == 0:
             mean, total = total / CHECK, 0.0
-            # A picture that is nearly constant itself is no sign of anything.
-            stuck = step >= CHECK and mean > 0.9 * constant > 0.01 and peak > FIT_RATE / 8
+            # A picture that is nearly constant itself is no sign of anything, nor are the first
+            # steps at the full rate.
+            stuck = step >= 2 * CHECK and mean > 0.9 * constant > 0.01 and peak > lowest
             if stuck or not mean < DIVERGED * least:
                 peak /= 2
                 # Stuck at a constant, nothing so far is worth keeping.
-                start = problem.pranc.zeros() if stuck else best
-                alphas = [alpha.clone().requires_grad_() for alpha in start]
-                soap = Soap(alphas, problem.shapes, problem.rates)
-            elif mean < least:
-                least, best = mean, [alpha.detach().clone() for alpha in alphas]
+                alphas = [alpha.clone() for alpha in (begin if stuck else best)]
+                soap = Soap(problem.pieces(alphas), problem.shapes, problem.rates)
+            elif mean < least and step >= settled:
+                least, best = mean, [alpha.clone() for alpha in alphas]
         clock.advance(1, "fit", psnr_of(loss))
-    return [alpha.detach() for alpha in alphas]
+    return alphas
 
 
 def psnr_of(loss: float) -> float:

@@ -6,8 +6,8 @@ COOL-CHIC (Ladune et al. 2023) and C3 (Kim et al. 2024).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 
 LIMIT_WIDTH = 1024
 """Most sine units of a layer."""
@@ -21,10 +21,17 @@ LIMIT_OMEGA = 1024
 LIMIT_PARAMETERS = 1 << 22
 """Most parameters of a network."""
 
+LIMIT_STAGES = 8
+"""Most stages of a SIREN."""
+
 
 @dataclass(frozen=True)
 class Siren:
     """A SIREN: sine layers `sin(ω(Wx + b))` from (x, y) on, then one linear layer.
+
+    In stages it grows: each adds units to all sine layers, which see those of the stages before and
+    are not seen by them, and has a linear layer of its own over all units so far. So the first
+    stages alone are a network, too, which makes a coarser picture.
 
     Attributes:
         channels: outputs, 1 to 4.
@@ -32,6 +39,8 @@ class Siren:
         depth: sine layers, 1 to 16.
         omega_first: ω of the first layer, a multiple of 1/4 from 1/4 to 1024.
         omega_hidden: ω of the other sine layers, likewise.
+        stages: units that each stage adds to a layer, 2 to 8 stages with `width` units in all;
+            empty where all are there at once.
 
     Raises:
         ValueError: an attribute is outside its range, or D is above 2^22.
@@ -41,6 +50,8 @@ class Siren:
     ((32, 3), (32, 33), (32, 33), (3, 33))
     >>> siren.D
     2307
+    >>> Siren(3, width=6, depth=2, omega_first=30, omega_hidden=30, stages=(4, 2)).blocks
+    ((4, 3), (4, 5), (3, 5), (2, 3), (2, 7), (3, 7))
     """
 
     channels: int
@@ -48,6 +59,7 @@ class Siren:
     depth: int
     omega_first: float
     omega_hidden: float
+    stages: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what the attributes do not allow."""
@@ -62,19 +74,58 @@ class Siren:
                 raise ValueError(
                     f"ω of {omega}; it may be a multiple of 1/4 from 0.25 to {LIMIT_OMEGA}"
                 )
+        if self.stages and not 2 <= len(self.stages) <= LIMIT_STAGES:
+            raise ValueError(f"{len(self.stages)} stages; there may be 2 to {LIMIT_STAGES}")
+        if self.stages and (min(self.stages) < 1 or sum(self.stages) != self.width):
+            raise ValueError(f"stages of {self.stages} units for a width of {self.width}")
         if self.D > LIMIT_PARAMETERS:
             raise ValueError(f"{self.D} parameters; there may be at most {LIMIT_PARAMETERS}")
 
     @property
+    def layers(self) -> int:
+        """The number of layers, with the linear one."""
+        return self.depth + 1
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Units of a sine layer up to each stage."""
+        return tuple(accumulate(self.stages or (self.width,)))
+
+    @property
     def blocks(self) -> tuple[tuple[int, int], ...]:
-        """(rows, cols) of each layer in network order: its weight, and its bias as last column."""
-        hidden = (self.width, self.width + 1)
-        return ((self.width, 3), *[hidden] * (self.depth - 1), (self.channels, self.width + 1))
+        """(rows, cols) of each layer in network order: its weight, and its bias as last column.
+
+        With stages those that the first adds to each layer, then those of the second, and so on.
+        """
+        return tuple(
+            block
+            for added, width in zip(self.stages or (self.width,), self.widths, strict=True)
+            for block in (
+                (added, 3),
+                *[(added, width + 1)] * (self.depth - 1),
+                (self.channels, width + 1),
+            )
+        )
+
+    @property
+    def outputs(self) -> int:
+        """The channels of the pictures of all stages."""
+        return self.channels * len(self.widths)
+
+    def first(self, stages: int) -> Siren:
+        """The network of the first `stages` stages.
+
+        >>> Siren(3, width=6, depth=2, omega_first=30, omega_hidden=30, stages=(4, 2)).first(1)
+        Siren(channels=3, width=4, depth=2, omega_first=30, omega_hidden=30, stages=())
+        """
+        kept = self.stages[:stages]
+        return replace(self, width=sum(kept), stages=kept if stages > 1 else ())
 
     @property
     def macs_per_pixel(self) -> float:
         """Multiplications that a pixel of the picture's own grid takes to decode."""
-        return float(sum(rows * (cols - 1) for rows, cols in self.blocks))
+        hidden = (self.depth - 1) * self.width
+        return float(self.width * (2 + hidden + self.channels))
 
     @property
     def synthesis_blocks(self) -> int:

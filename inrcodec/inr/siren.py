@@ -1,7 +1,8 @@
 """The SIREN: sine layers `sin(ω(Wx + b))`, then one linear layer (Sitzmann et al. 2020).
 
 The parameters come as one matrix a layer, the weight with the bias as its last column, because
-that is how `pranc` makes them.
+that is how `pranc` makes them. A network that grows in stages has such a matrix for what each of
+them adds to a layer; `joined` puts them together.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 
 from inrcodec.inr.affine import Affine
 from inrcodec.inr.architecture import Siren
@@ -43,12 +44,12 @@ class SirenNetwork(nn.Module):
     @property
     def whole_layers(self) -> tuple[str, str]:
         """The names of the first and the last layer, small and sensitive."""
-        return "layers.0", f"layers.{self.architecture.depth}"
+        return "layers.0", f"layers.{len(self.layers) - 1}"
 
     def initial(self, layer: nn.Module, name: str, parameter: nn.Parameter) -> Initial:
         """How a parameter starts and what one unit of α moves it by (docs/format.md)."""
         fan_in = layer.get_parameter("weight").shape[1]
-        if layer is self.layers[0]:
+        if any(layer is first for first in list(self.layers)[:: self.architecture.layers]):
             return Initial.uniform(1 / fan_in if name == "weight" else 1 / math.sqrt(fan_in))
         weight = Initial.uniform(math.sqrt(6 / fan_in) / self.architecture.omega_hidden)
         if name == "weight":
@@ -61,7 +62,21 @@ class SirenNetwork(nn.Module):
             torch.cat([layer.get_parameter("weight"), layer.get_parameter("bias")[:, None]], 1)
             for layer in self.layers
         ]
-        return self.evaluate(affine, coordinates)
+        return self.evaluate(self.joined(affine), coordinates)
+
+    def joined(self, matrices: Sequence[Tensor]) -> list[Tensor]:
+        """The matrix (rows, cols) of each layer, from those that all stages add to them.
+
+        There may be those of the first stages alone; the last layer is that of the last of them.
+        """
+        layers = self.architecture.layers
+        stages = [matrices[i : i + layers] for i in range(0, len(matrices), layers)]
+        columns = [max(m.shape[1] for m in layer) for layer in zip(*stages, strict=True)]
+        sines = [
+            torch.cat([widened(matrix, cols) for matrix in layer])
+            for cols, layer in list(zip(columns, zip(*stages, strict=True), strict=True))[:-1]
+        ]
+        return [*sines, stages[-1][-1]]
 
     def evaluate(
         self,
@@ -105,3 +120,11 @@ class SirenNetwork(nn.Module):
     def _omega(self, index: int) -> float:
         first = index == 0
         return self.architecture.omega_first if first else self.architecture.omega_hidden
+
+
+def widened(matrix: Tensor, cols: int) -> Tensor:
+    """A matrix with the columns of later units, which are 0, before its last one, the bias."""
+    more = cols - matrix.shape[1]
+    if not more:
+        return matrix
+    return torch.cat([pad(matrix[:, :-1], (0, more)), matrix[:, -1:]], 1)

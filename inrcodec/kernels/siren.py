@@ -37,13 +37,15 @@ class _Workspace:
         self.sine = [torch.ones(w + 1, n, dtype=precision) for _ in range(siren.depth)]
         self.cosine = [torch.empty(w, n, dtype=precision) for _ in range(siren.depth)]
         self.buffers = [torch.empty(w, n, dtype=precision) for _ in range(2)]
-        self.residual = np.empty((siren.channels, n), np.float32)
+        self.residual = np.empty((siren.outputs, n), np.float32)
         self.sine_arrays = [_array(sine)[:w] for sine in self.sine]
         self.cosine_arrays = [_array(cosine) for cosine in self.cosine]
 
 
 class SirenStep:
     """Mean squared error of a SIREN over pixels, and its gradient by every matrix.
+
+    With stages the last matrix has the outputs of all, one below the other.
 
     Threads are as many as PyTorch uses; with one, results depend on nothing but the input, with
     more also on their number.
@@ -71,8 +73,8 @@ class SirenStep:
     ) -> tuple[float, list[Tensor]]:
         """The error over `pixels` (N,), and its gradients (rows, cols) by `matrices[start:]`.
 
-        `xy` (2, M) and `targets` (C, M) are all the picture's coordinates and samples; `matrices`
-        are those of `SirenNetwork.evaluate`, float32 on the CPU.
+        `xy` (2, M) are all the picture's coordinates, `targets` (outputs, M) its samples;
+        `matrices` are those of `SirenNetwork.evaluate`, float32 on the CPU.
         """
         thetas = [m.float() * omega for m, omega in zip(matrices, self._omegas, strict=True)]
         lowered = [theta.to(self._precision) for theta in thetas]
@@ -90,7 +92,7 @@ class SirenStep:
             results = [work(0)]
         else:
             results = list(thread_pool(self._threads).map(work, range(threads)))
-        samples = len(pixels) * self._siren.channels
+        samples = len(pixels) * self._siren.outputs
         loss = sum(result[0] for result in results) / samples
         gradients = []
         for index, omega in list(enumerate(self._omegas))[start:]:

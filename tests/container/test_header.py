@@ -89,8 +89,8 @@ def test_every_prefix_of_a_header_is_cut_short(header, data):
 def test_says_what_it_cannot_read():
     with pytest.raises(FormatError, match=r"not a \.prc file"):
         read_header(b"\x89PNG\r\n\x1a\n" + bytes(40))
-    with pytest.raises(FormatError, match="newer format version 9; update inrcodec"):
-        read_header(MAGIC + b"\x09")
+    with pytest.raises(FormatError, match="newer format version 10; update inrcodec"):
+        read_header(MAGIC + b"\x0a")
     for version in (0, 1):
         message = f"a pyramid of the trial format version {version}; encode its picture again"
         with pytest.raises(FormatError, match=message):

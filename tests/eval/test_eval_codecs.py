@@ -77,7 +77,7 @@ def test_a_specification_configures_inrcodec() -> None:
         ("inrcodec:basis=random", "identity"),
         ("inrcodec:variation=random", "dead-zone"),
         ("inrcodec:progressive=2", "0 or 1"),
-        ("inrcodec:progressive=1:family=siren", "for pyramids"),
+        ("inrcodec:progressive=1:order=magnitude", "order of its own"),
         ("coin:effort=0", "1 to 9"),
     ],
 )

@@ -142,7 +142,8 @@ def test_the_finest_code_that_fits_is_found_from_any_start(start, finest):
 
 def test_the_largest_coefficient_has_a_symbol_at_the_finest_step(control):
     for peak in (1e-3, 1.0, 77.0):
-        code = control._finest(torch.tensor([0.1 * peak, -peak]))
+        alphas = [torch.linspace(0.1 * peak, -peak, len(alpha)) for alpha in control.alphas]
+        code = control._finest(alphas, 1)
         step = 2 ** ((code - quantize.STEP_ZERO) / quantize.STEPS_PER_OCTAVE)
         assert peak / step < LIMIT_MAGNITUDE / 1.02
         assert code == 0 or peak / step > LIMIT_MAGNITUDE / 1.3

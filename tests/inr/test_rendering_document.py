@@ -113,23 +113,41 @@ def update(basis, alpha, rows, cols, seed, block, compaction):
 def parameters(file):
     """Each block's matrix."""
     header, siren = file.header, file.header.network
-    n = siren.width
-    shapes = [(n, 3), *[(n, n + 1)] * (siren.depth - 1), (siren.channels, n + 1)]
-    for block, ((rows, cols), layer) in enumerate(zip(shapes, file.layers, strict=True)):
+    shapes, n = [], 0
+    for a in siren.stages or (siren.width,):
+        n += a
+        shapes += [(a, 3), *[(a, n + 1)] * (siren.depth - 1), (siren.channels, n + 1)]
+    for block, ((rows, cols), layer) in enumerate(zip(shapes, file.layers, strict=False)):
         model, q = layer.model, layer.symbols.astype(np.float64)
         alpha = np.sign(q) * (np.abs(q) - 1 / 2 + model.edge / 64) * 2 ** ((model.step - 192) / 8)
-        first, last = block == 0, block == siren.depth
+        number = block % (siren.depth + 1)
+        first, last = number == 0, number == siren.depth
         whole = (first and header.whole_first) or (last and header.whole_last)
         basis = "identity" if whole else header.basis
         move = update(basis, alpha, rows, cols, header.seed, block, header.compaction)
         if first:
             spread, scale = (1 / 2, 1 / math.sqrt(2)), (1 / math.sqrt(12), 1 / math.sqrt(6))
         else:
+            n = cols - 1
             spread = math.sqrt(6 / n) / siren.omega_hidden, 1 / math.sqrt(n)
             scale = np.array([1, 3]) * math.sqrt(2 / n) / siren.omega_hidden
         column = [0] * (cols - 1) + [1]
         u = uniform(header.seed, (0, block, INITIAL), rows * cols).reshape(rows, cols)
         yield np.take(spread, column) * u + np.take(scale, column) * move.reshape(rows, cols)
+
+
+def joined(blocks, layers):
+    """The layers of a network from the blocks of its stages."""
+    for i in range(layers - 1):
+        parts = blocks[i::layers]
+        matrix = np.zeros((sum(map(len, parts)), parts[-1].shape[1]))
+        row = 0
+        for part in parts:
+            matrix[row : row + len(part), : part.shape[1] - 1] = part[:, :-1]
+            matrix[row : row + len(part), -1] = part[:, -1]
+            row += len(part)
+        yield matrix
+    yield blocks[-1]
 
 
 def render(data, size=None):
@@ -146,7 +164,7 @@ def render(data, size=None):
         x = ((2 * np.arange(width) + 1) / width - 1) * header.width / longer
         y = ((2 * np.arange(height) + 1) / height - 1) * header.height / longer
     v = np.stack(np.broadcast_arrays(x[None, :], y[:, None]), -1)
-    for i, matrix in enumerate(parameters(file)):
+    for i, matrix in enumerate(joined(list(parameters(file)), siren.depth + 1)):
         v = v @ matrix[:, :-1].T + matrix[:, -1]
         if i < siren.depth:
             v = np.sin((siren.omega_first if i == 0 else siren.omega_hidden) * v)
@@ -215,3 +233,20 @@ def test_a_fitted_photograph(basis, photograph):
     check(data, (240, 160))
     original = np.asarray(photograph).astype(np.int64)
     assert np.abs(render(data) - original).mean() < 15
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_first_stages_of_a_siren_that_grows(count):
+    siren = Siren(3, 9, 3, 25.25, 30, stages=(4, 3, 2))
+    header = Header(siren, 41, 23, seed=77)
+    rng = np.random.default_rng(5)
+    layers = []
+    for i, k in enumerate(header.coefficients):
+        last = i % 4 == 3
+        q = np.rint(rng.normal(0, 200 if last else 15, k)).astype(np.int32)
+        if last:
+            q[siren.widths[i // 4] :: siren.widths[i // 4] + 1] //= 8
+        layers.append(Layer(fit_model(q, step=160, edge=32, gaussian=True), q))
+    data = write(header, layers)
+    end = container.open(data).parts[count]
+    check(data[: end.offset + end.size])
