@@ -31,7 +31,7 @@ SYMBOLS = {
     "rgb_sets_v6": "7ad312da8b22b18b032a008a4ec92a2365b345d548e172f997a2fcb3246ac3cd",
     "rgb_smooth_v7": "2775e068debd179dd95863bb0ef26504111fb1e34220860deaa80d81a8bd4af4",
     "rgb_adaptive_v8": "b1d8d5888d38a467404c7812714e8b518f47f88c56bddd71f31e6a8dbbd23864",
-    "rgb_stages_v9": "e78f0e579ed894519e319c29f13319ff8e3e1fe8a1b87f67a9fb4aeff32e764c",
+    "rgb_stages_v9": "732bd3a71773c749f7a434ad4b9414e31bddd2f9a6eb1e7629a3f479f1be16e6",
 }
 """SHA-256 of each file's symbols, layer after layer and then plane after plane, as little-endian
 32-bit integers."""

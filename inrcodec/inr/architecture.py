@@ -31,13 +31,15 @@ class Siren:
 
     In stages it grows: each adds units to all sine layers, which see those of the stages before and
     are not seen by them, and has a linear layer of its own over all units so far. So the first
-    stages alone are a network, too, which makes a coarser picture.
+    stages alone are a network, too, which makes a coarser picture. As few units start with slow
+    waves, the ω of a stage's units in the first layer is at most the number of units so far.
 
     Attributes:
         channels: outputs, 1 to 4.
         width: units of each sine layer, 1 to 1024.
         depth: sine layers, 1 to 16.
-        omega_first: ω of the first layer, a multiple of 1/4 from 1/4 to 1024.
+        omega_first: ω of the first layer, a multiple of 1/4 from 1/4 to 1024; with stages the most
+            that a stage has.
         omega_hidden: ω of the other sine layers, likewise.
         stages: units that each stage adds to a layer, 2 to 8 stages with `width` units in all;
             empty where all are there at once.
@@ -116,10 +118,13 @@ class Siren:
         """The network of the first `stages` stages.
 
         >>> Siren(3, width=6, depth=2, omega_first=30, omega_hidden=30, stages=(4, 2)).first(1)
-        Siren(channels=3, width=4, depth=2, omega_first=30, omega_hidden=30, stages=())
+        Siren(channels=3, width=4, depth=2, omega_first=4, omega_hidden=30, stages=())
         """
         kept = self.stages[:stages]
-        return replace(self, width=sum(kept), stages=kept if stages > 1 else ())
+        if stages > 1:
+            return replace(self, width=sum(kept), stages=kept)
+        omega = min(self.omega_first, kept[0])
+        return replace(self, width=kept[0], stages=(), omega_first=omega)
 
     @property
     def macs_per_pixel(self) -> float:

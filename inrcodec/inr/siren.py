@@ -49,8 +49,11 @@ class SirenNetwork(nn.Module):
     def initial(self, layer: nn.Module, name: str, parameter: nn.Parameter) -> Initial:
         """How a parameter starts and what one unit of α moves it by (docs/format.md)."""
         fan_in = layer.get_parameter("weight").shape[1]
-        if any(layer is first for first in list(self.layers)[:: self.architecture.layers]):
-            return Initial.uniform(1 / fan_in if name == "weight" else 1 / math.sqrt(fan_in))
+        for stage, first in enumerate(list(self.layers)[:: self.architecture.layers]):
+            if layer is first:
+                slower = self._slower(stage)
+                spread = 1 / fan_in if name == "weight" else 1 / math.sqrt(fan_in)
+                return Initial.uniform(slower * spread)
         weight = Initial.uniform(math.sqrt(6 / fan_in) / self.architecture.omega_hidden)
         if name == "weight":
             return weight
@@ -116,6 +119,11 @@ class SirenNetwork(nn.Module):
         for index in range(len(matrices) - 1, 0, -1):
             gradients.append(gradients[-1] @ matrices[index][:, :-1] * slopes[index - 1])
         return list(zip(inputs, reversed(gradients), strict=True))
+
+    def _slower(self, stage: int) -> float:
+        """By how much a stage's ω is less than the first layer's; in its parameters instead."""
+        siren = self.architecture
+        return min(1.0, siren.widths[stage] / siren.omega_first) if siren.stages else 1.0
 
     def _omega(self, index: int) -> float:
         first = index == 0

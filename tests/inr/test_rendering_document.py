@@ -127,6 +127,10 @@ def parameters(file):
         move = update(basis, alpha, rows, cols, header.seed, block, header.compaction)
         if first:
             spread, scale = (1 / 2, 1 / math.sqrt(2)), (1 / math.sqrt(12), 1 / math.sqrt(6))
+            if siren.stages:
+                units = sum(siren.stages[: block // (siren.depth + 1) + 1])
+                slower = min(1, units / siren.omega_first)
+                spread, scale = np.multiply(spread, slower), np.multiply(scale, slower)
         else:
             n = cols - 1
             spread = math.sqrt(6 / n) / siren.omega_hidden, 1 / math.sqrt(n)
