@@ -85,9 +85,10 @@ GREY_BITS_OF_STAGES = (7.4, 5.8, 4.7, 4.3)
 """Bits per coefficient in each: what more units depend on is rounded more finely."""
 
 LEAST_FIRST_WIDTH = 1.35
-"""Units of the first stage for each sine layer; else there are fewer layers. Alone 9 units in seven
-are 1 dB behind 10 in six (nih_00000001_000 at half size), and the later stages stay behind, too; of
-five and eight layers the eight are 1.0 and 0.35 dB ahead as a whole (kodim15, 00870a9c)."""
+"""Units of the first stage for each sine layer; else there are fewer layers. 9 units in seven
+learned less than 10 in six, and the later stages stayed behind, too (nih_00000001_000 at half
+size); of five and eight layers the eight are 1.0 and 0.35 dB ahead as a whole (kodim15, 00870a9c;
+all measured before the first stages had slow waves)."""
 
 MARGIN = 0.01
 """Of the file, by which stages should end earlier: their bits are not known in advance."""
@@ -169,7 +170,7 @@ def encode(
             more, and about 1.4 dB of the whole's quality. A picture less than 16 pixels high or
             wide is encoded as usual. A SIREN grows in stages that end at a quarter, half and three
             quarters of the file, from 800 bytes on at a half, below that there are none; that takes
-            six times as long. With family "auto" it means a pyramid.
+            five to seven times as long. With family "auto" it means a pyramid.
         report: called with a `fit.schedule.Progress` a few times a second.
 
     Returns:
