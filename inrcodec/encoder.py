@@ -81,7 +81,7 @@ STAGED_REFITS = 3
 """Steps of a refit, in those of an effort's, where there are stages."""
 
 BITS_OF_STAGES = (6.4, 5.3, 4.9, 4.7)
-GREY_BITS_OF_STAGES = (7.4, 5.8, 4.7, 4.3)
+GREY_BITS_OF_STAGES = (7.6, 5.8, 5.0, 4.3)
 """Bits per coefficient in each: what more units depend on is rounded more finely."""
 
 LEAST_FIRST_WIDTH = 1.35
@@ -90,7 +90,7 @@ learned less than 10 in six, and the later stages stayed behind, too (nih_000000
 size); of five and eight layers the eight are 1.0 and 0.35 dB ahead as a whole (kodim15, 00870a9c;
 all measured before the first stages had slow waves)."""
 
-MARGIN = 0.01
+MARGIN = 0.015
 """Of the file, by which stages should end earlier: their bits are not known in advance."""
 
 SMALLEST_QUALITY_BYTES = 500

@@ -23,10 +23,10 @@ from inrcodec.image import Raster
 from inrcodec.inr.architecture import Siren
 from inrcodec.inr.siren import widened
 
-EARLIER = 0.2
+EARLIER = 0.1
 """How much the pictures of earlier stages count beside the newest."""
 
-IMPORTANCES = (0.04, 0.1, 0.35)
+IMPORTANCES = (0.01, 0.05, 0.25)
 """How much the last pictures before the whole count beside it, at the end; earlier ones as the
 first of these."""
 
