@@ -296,13 +296,12 @@ class RateControl:
         free = [alpha.clone() for alpha in alphas[first:]]
         pieces = problem.pieces(free, first)
         soap = Soap(pieces, problem.shapes[-len(pieces) :], problem.rates[-len(pieces) :])
+        alphas[first:] = free
         steps = self.rounding.refit_steps
         for step in range(steps):
-            alphas[first:] = free
             loss, gradients = problem.gradient(alphas, problem.sample(), first)
             soap.step(REFIT_RATE * cosine(step, steps), problem.pieces(gradients, first))
             self.clock.advance(1, "quantize", psnr_of(loss))
-        alphas[first:] = free
 
     def _file(self, layers: Sequence[Rounded], listed: Sequence[int] = ()) -> bytes:
         """The file; without the list that an order by contribution has, one of about that size."""

@@ -63,10 +63,10 @@ class StagedProblem(Problem):
             last = layer == network.layers - 1
             cols = 3 if layer == 0 else network.width + 1
             rows = stages * network.channels if last else network.width
+            index = torch.arange(rows * cols, device=device).view(rows, cols)
             places, starts, scales, done = [], [], [], 0
             for stage, block in enumerate(self.pranc.blocks[layer :: network.layers]):
                 root = roots[stage] if last else 1.0
-                index = torch.arange(rows * cols, device=device).view(rows, cols)
                 own = index[done : done + block.rows]
                 places.append(torch.cat([own[:, : block.cols - 1], own[:, -1:]], 1).flatten())
                 starts.append(root * block.theta0.flatten())

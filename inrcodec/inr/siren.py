@@ -73,13 +73,10 @@ class SirenNetwork(nn.Module):
         There may be those of the first stages alone; the last layer is that of the last of them.
         """
         layers = self.architecture.layers
-        stages = [matrices[i : i + layers] for i in range(0, len(matrices), layers)]
-        columns = [max(m.shape[1] for m in layer) for layer in zip(*stages, strict=True)]
-        sines = [
-            torch.cat([widened(matrix, cols) for matrix in layer])
-            for cols, layer in list(zip(columns, zip(*stages, strict=True), strict=True))[:-1]
-        ]
-        return [*sines, stages[-1][-1]]
+        *sines, _ = (matrices[layer::layers] for layer in range(layers))
+        # What the last stage adds has the most columns.
+        joined = [torch.cat([widened(m, parts[-1].shape[1]) for m in parts]) for parts in sines]
+        return [*joined, matrices[-1]]
 
     def evaluate(
         self,

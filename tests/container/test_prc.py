@@ -71,6 +71,20 @@ def check_same(file, layers):
         assert got.symbols.dtype == np.int32 and (got.symbols == expected.symbols).all()
 
 
+def prefixes(data):
+    """Sizes and files of all prefixes that can be read: from the first pass on, all marked."""
+    ends = [part.offset + part.size for part in read(data).parts]
+    for size in range(len(data)):
+        if size < ends[1]:
+            with pytest.raises(FormatError, match="cut short"):
+                read(data[:size])
+            continue
+        file = read(data[:size])
+        assert not file.complete
+        assert file.bytes_read == max(end for end in ends if end <= size)
+        yield size, file
+
+
 def test_format_version_2_never_changes():
     data = golden()
     assert hashlib.sha256(data).hexdigest() == GOLDEN_SHA256
@@ -92,14 +106,7 @@ def test_every_truncation_is_an_error_or_a_marked_partial_file():
     data = golden()
     whole = read(data)
     ends = [part.offset + part.size for part in whole.parts]
-    for size in range(len(data)):
-        if size < ends[1]:
-            with pytest.raises(FormatError, match="cut short"):
-                read(data[:size])
-            continue
-        file = read(data[:size])
-        assert not file.complete
-        assert file.bytes_read == max(end for end in ends if end <= size)
+    for size, file in prefixes(data):
         assert file.parts == whole.parts[: len(file.parts)]
         assert file.icc == (whole.icc if size >= ends[3] else b"")
         if size >= ends[2]:

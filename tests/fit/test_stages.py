@@ -75,7 +75,7 @@ def test_gradients_are_those_of_the_loss(problem):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
-def test_derivatives_have_the_mean_squares_of_the_curvature(problem):
+def test_derivatives_and_curvature_are_those_of_all_coefficients(problem):
     alphas, pixels = drawn(problem), torch.arange(1536)
     signs = 2.0 * torch.randint(2, (1536, 9), generator=torch.Generator().manual_seed(0)) - 1
     leaves = [alpha.clone().requires_grad_() for alpha in alphas]
