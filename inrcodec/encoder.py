@@ -354,7 +354,8 @@ def _prepare(settings: _Settings, header: Header, budget: int, clock: Clock) -> 
     if _stages(header):
         steps, together = effort.fit_steps, TOGETHER * effort.fit_steps
         staged = fit_stages(settings.raster, header, settings.device, steps, together, clock)
-        return RateControl(*staged, rounding, clock, settings.icc)
+        ends = _shares(budget - len(settings.icc))
+        return RateControl(*staged, rounding, clock, settings.icc, ends=ends)
     problem = Problem(settings.raster, header, settings.device)
     alphas = fit(problem, effort.fit_steps, clock)
     withheld = 1 if budget >= PREVIEW_BYTES else 0
@@ -435,7 +436,7 @@ def _in_stages(header: Header, budget: int) -> Header:
     """
     plain = header.network
     assert isinstance(plain, Siren)
-    shares = next((shares for least, shares in SHARES if budget >= least), ())
+    shares = _shares(budget)
     all_bits = BITS_OF_STAGES if plain.channels > 2 else GREY_BITS_OF_STAGES
     fixed = STAGE_LAYER_OVERHEAD * plain.layers + SEGMENT_OVERHEAD
     end = float(len(write_header(header)) + len(shares))
@@ -455,6 +456,11 @@ def _in_stages(header: Header, budget: int) -> Header:
     width = sum(stages)
     network = replace(plain, width=width, stages=tuple(stages), omega_first=first_omega(width))
     return replace(header, network=network)
+
+
+def _shares(budget: int) -> tuple[float, ...]:
+    """Those of a file at which the stages of a progressive SIREN end; none where it has none."""
+    return next((shares for least, shares in SHARES if budget >= least), ())
 
 
 def _parameters(siren: Siren, width: int, added: int) -> int:

@@ -63,10 +63,20 @@ class Problem:
         batch = GPU_BATCH if device == "cuda" else BATCH
         self.batch = min(batch, len(unit))
         self._rng = np.random.default_rng(header.seed)
-        self._step = None if device == "cuda" else SirenStep(header.network, self.precision)
+        self._step = self._fused_step()
         if self._step is not None:
             self._xy = self.coordinates.T.contiguous().numpy()
         self._aim_at((2 * unit - 1).to(device))
+
+    def in_float32(self) -> None:
+        """Compute losses and gradients in float32 from here on."""
+        self.precision = torch.float32
+        self._step = self._fused_step()
+
+    def _fused_step(self) -> SirenStep | None:
+        assert isinstance(self.header.network, Siren)
+        on_cpu = self.device != "cuda"
+        return SirenStep(self.header.network, self.precision) if on_cpu else None
 
     def _aim_at(self, targets: Tensor) -> None:
         """Set what the network's outputs should be, (N, outputs)."""

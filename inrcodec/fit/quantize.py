@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inrcodec.container.prc import Layer, write
+from inrcodec.container.prc import Layer, read, write
 from inrcodec.entropy.model import LIMIT_MAGNITUDE, Symbols, fit_model
 from inrcodec.entropy.passes import by_magnitude
 from inrcodec.fit.curvature import Group, curvature, sensitivity
@@ -45,6 +45,9 @@ LARGEST_CODE = 255
 
 FINER = 8
 """Most codes by which the output layer is finer than planned, where bytes are left for it."""
+
+LIMIT_LATE = 3
+"""How often a file is made anew because a stage of its network ends too late."""
 
 CLOSE = 0.1
 """Decibels above a wanted PSNR that are as good as it."""
@@ -87,8 +90,9 @@ class Rounding:
 class RateControl:
     """Makes files of one fit, of any size.
 
-    `order` is one of `fit.order.ORDERS`. `sizes` are those of all files made so far, bytes, fitting
-    or not; `best_psnr` is the highest.
+    `order` is one of `fit.order.ORDERS`. `ends` are the shares of a file at which a network's
+    stages should end, or a little before. `sizes` are those of all files made so far, bytes,
+    fitting or not; `best_psnr` is the highest.
     """
 
     problem: Problem
@@ -98,13 +102,20 @@ class RateControl:
     icc: bytes = b""
     withheld: int = 0
     order: str = "none"
+    ends: Sequence[float] = ()
     sizes: list[int] = field(default_factory=list)
     best_psnr: float = -math.inf
 
     def __post_init__(self) -> None:
-        """Learn how much the picture feels each layer."""
-        layers = range(len(self.alphas))
-        self._groups = curvature(self.problem, self.alphas, self.rounding.curvature_pixels, layers)
+        """Learn how much the picture feels each layer.
+
+        The problem computes in float32 then: in bfloat16 a refit would make the best of weights
+        that are rounded to 8 bits, which a file's are not.
+        """
+        self.problem.in_float32()
+        self._layers = range(len(self.alphas))
+        pixels = self.rounding.curvature_pixels
+        self._groups = curvature(self.problem, self.alphas, pixels, self._layers)
         # With steps like these, distortion rises with the rate in all matrices alike.
         balances = [
             np.array([_balance(part) for part in self._split(layer, sensitivity(groups))])
@@ -120,6 +131,33 @@ class RateControl:
 
         None if there is none.
         """
+        found = self._attempt(budget, least)
+        for _ in range(LIMIT_LATE):
+            if found is None or not self._coarsen_late(found.data):
+                break
+            found = self._attempt(budget, least)
+        return found
+
+    def _coarsen_late(self, data: bytes) -> bool:
+        """Give stages that end too late in a file coarser steps; whether there are any."""
+        if not self.ends:
+            return False
+        parts = read(data).parts[1:]
+        counts = [sum(sizes) for sizes in zip(*map(self.problem.sizes, self._layers), strict=True)]
+        late = False
+        for stage, (share, part) in enumerate(zip(self.ends, parts, strict=False), 1):
+            excess = part.offset + part.size - share * (len(data) - len(self.icc))
+            if excess > 0:
+                # What they lose the later ones gain.
+                early, later = sum(counts[:stage]), sum(counts[stage:])
+                bits = 8 * excess * (early + later) / (early * later)
+                coarser = math.ceil(STEPS_PER_OCTAVE * bits)
+                for offsets in self._offsets:
+                    offsets[stage:] -= coarser
+                late = True
+        return late
+
+    def _attempt(self, budget: int, least: float) -> Candidate | None:
         alphas = [alpha.clone() for alpha in self.alphas]
         layers: list[Rounded] = []
         bits = 8.0 * (budget - self._overhead)

@@ -49,6 +49,7 @@ class StagedProblem(Problem):
     ) -> None:
         """`importances` are those of the stages' pictures."""
         super().__init__(raster, header, device)
+        self.in_float32()
         network = self._siren
         stages = len(network.widths)
         self._samples_once = self.targets
@@ -158,12 +159,15 @@ def fit_stages(
 ) -> tuple[StagedProblem, list[Tensor]]:
     """Train a SIREN in stages; return its problem, with all pictures, and its coefficients.
 
-    Each stage has `steps` steps, and then all have `together`.
+    Each stage has `steps` steps, and then all have `together`. Gradients are in float32, which
+    takes little longer for networks so narrow and is better (docs/science.md).
     """
     whole = header.network
     assert isinstance(whole, Siren)
     count = len(whole.stages)
-    alphas = fit(Problem(raster, replace(header, network=whole.first(1)), device), steps, clock)
+    first = Problem(raster, replace(header, network=whole.first(1)), device)
+    first.in_float32()
+    alphas = fit(first, steps, clock)
     for stage in range(2, count + 1):
         part = replace(header, network=whole.first(stage))
         problem = StagedProblem(raster, part, device, [EARLIER] * (stage - 1) + [1.0])

@@ -11,6 +11,7 @@ from inrcodec.fit import quantize
 from inrcodec.fit.problem import Problem
 from inrcodec.fit.quantize import CLOSE, RateControl, Rounding, _least_code, gaussian_bits
 from inrcodec.fit.schedule import Clock
+from inrcodec.fit.stages import fit_stages
 from inrcodec.fit.train import fit
 from inrcodec.image import from_pillow
 from inrcodec.inr.architecture import Siren
@@ -74,7 +75,11 @@ def test_the_fit_is_left_as_it_is(prepared):
 
 
 def test_refitting_wins_back_what_rounding_lost(prepared):
-    without, with_ = (made(prepared, steps).within(220, 0.97).psnr for steps in (0, 60))
+    budgets = range(180, 320, 20)
+    without, with_ = (
+        np.mean([made(prepared, steps).within(budget, 0.97).psnr for budget in budgets])
+        for steps in (0, 60)
+    )
     assert with_ > without + 0.1
 
 
@@ -115,6 +120,30 @@ def test_a_wanted_psnr_holds_for_the_decoded_pixels(control, photograph):
 def test_a_psnr_out_of_reach_gives_nothing(control):
     assert control.reaching(90.0, 220) is None
     assert control.best_psnr > 20
+
+
+def test_rounding_and_refits_are_in_float32(prepared, photograph):
+    problem = Problem(from_pillow(photograph), prepared[0].header, "cpu")
+    problem.precision = torch.bfloat16
+    made((problem, prepared[1]))
+    assert problem.precision == torch.float32
+
+
+@pytest.mark.parametrize("earlier", [0.01, 0.04])
+def test_stages_that_end_too_late_are_coarser(photograph, earlier):
+    siren = Siren(3, 12, 3, 30, 20, stages=(7, 5))
+    header = Header(siren, 48, 32)
+    prepared = fit_stages(from_pillow(photograph), header, "cpu", 80, 60, Clock(1, None))
+
+    def first_end(**options):
+        data = made(prepared, **options).within(420, 0.97).data
+        part = container.open(data).parts[1]
+        return (part.offset + part.size) / len(data)
+
+    natural = first_end()
+    wanted = natural - earlier
+    assert wanted - 0.03 < first_end(ends=(wanted, 1.0)) <= wanted
+    assert first_end(ends=(natural + 0.01, 1.0)) == pytest.approx(natural, abs=0.005)
 
 
 @pytest.mark.parametrize("std", [0.5, 2, 20])

@@ -63,8 +63,6 @@ def test_psnr_is_that_of_the_whole_file(problem, raster):
 
 
 def test_gradients_are_those_of_the_loss(problem):
-    problem.precision = torch.float32
-    problem._step._precision = torch.float32
     alphas, pixels = drawn(problem), torch.arange(0, 1536, 3)
     leaves = [alpha.clone().requires_grad_() for alpha in alphas]
     loss = problem.loss(leaves, pixels)
