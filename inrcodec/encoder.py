@@ -80,15 +80,17 @@ TOGETHER = 2
 STAGED_REFITS = 3
 """Steps of a refit, in those of an effort's, where there are stages."""
 
-BITS_OF_STAGES = (6.4, 5.3, 4.9, 4.7)
-GREY_BITS_OF_STAGES = (7.6, 5.8, 5.0, 4.3)
+STAGED_PIXELS = 4
+"""Pixels of a curvature, likewise: one sum of a pixel's channels has those of all stages."""
+
+BITS_OF_STAGES = (7.0, 5.8, 5.4, 5.2)
+GREY_BITS_OF_STAGES = (8.4, 6.4, 5.5, 4.7)
 """Bits per coefficient in each: what more units depend on is rounded more finely."""
 
-LEAST_FIRST_WIDTH = 1.35
-"""Units of the first stage for each sine layer; else there are fewer layers. 9 units in seven
-learned less than 10 in six, and the later stages stayed behind, too (nih_00000001_000 at half
-size); of five and eight layers the eight are 1.0 and 0.35 dB ahead as a whole (kodim15, 00870a9c;
-all measured before the first stages had slow waves)."""
+LEAST_FIRST_WIDTH = 1.2
+"""Units of the first stage for each sine layer; else there are fewer layers. Of five and eight
+layers the eight are 1.0 and 0.35 dB ahead as a whole (kodim15, 00870a9c), but narrow first stages
+learn little."""
 
 MARGIN = 0.015
 """Of the file, by which stages should end earlier: their bits are not known in advance."""
@@ -350,7 +352,8 @@ def _decoded_psnr(data: bytes, settings: _Settings) -> float:
 def _prepare(settings: _Settings, header: Header, budget: int, clock: Clock) -> RateControl:
     """Fit the picture; what is left is to make files of the fit."""
     effort = settings.effort
-    rounding = Rounding(_refit_steps(effort, header), effort.curvature_pixels)
+    pixels = effort.curvature_pixels * (STAGED_PIXELS if _stages(header) else 1)
+    rounding = Rounding(_refit_steps(effort, header), pixels)
     if _stages(header):
         steps, together = effort.fit_steps, TOGETHER * effort.fit_steps
         staged = fit_stages(settings.raster, header, settings.device, steps, together, clock)
