@@ -135,7 +135,7 @@ class RateControl:
         for _ in range(LIMIT_LATE):
             if found is None or not self._coarsen_late(found.data):
                 break
-            found = self._attempt(budget, least)
+            found = self._attempt(budget, least) or found
         return found
 
     def _coarsen_late(self, data: bytes) -> bool:
@@ -145,7 +145,7 @@ class RateControl:
         parts = read(data).parts[1:]
         counts = [sum(sizes) for sizes in zip(*map(self.problem.sizes, self._layers), strict=True)]
         late = False
-        for stage, (share, part) in enumerate(zip(self.ends, parts, strict=False), 1):
+        for stage, (share, part) in enumerate(zip(self.ends[:-1], parts, strict=False), 1):
             excess = part.offset + part.size - share * (len(data) - len(self.icc))
             if excess > 0:
                 # What they lose the later ones gain.
