@@ -157,7 +157,7 @@ def main() -> None:
     "--progressive",
     is_flag=True,
     help="Train a quarter and a half of the file to show good pictures: takes twice as long or "
-    "more, and the whole file is about 1.4 dB behind one without. A SIREN grows in stages.",
+    "more, and the whole file is about 1 dB behind one without. A SIREN grows in stages.",
 )
 @click.option("--strip", is_flag=True, help="Leave the ICC profile out.")
 @device_option

@@ -169,7 +169,7 @@ def encode(
             these. "none" is layer by layer. With family "auto" an order means a SIREN.
         progressive: train for what prefixes of the file show, too. A pyramid's quarter and half
             are good pictures then, if its networks leave them so much; that takes twice as long or
-            more, and about 1.4 dB of the whole's quality. A picture less than 16 pixels high or
+            more, and about 1 dB of the whole's quality. A picture less than 16 pixels high or
             wide is encoded as usual. A SIREN grows in stages that end at a quarter, half and three
             quarters of the file, from 800 bytes on at a half, below that there are none; that takes
             five to seven times as long. With family "auto" it means a pyramid.
@@ -352,8 +352,7 @@ def _decoded_psnr(data: bytes, settings: _Settings) -> float:
 def _prepare(settings: _Settings, header: Header, budget: int, clock: Clock) -> RateControl:
     """Fit the picture; what is left is to make files of the fit."""
     effort = settings.effort
-    pixels = effort.curvature_pixels * (STAGED_PIXELS if _stages(header) else 1)
-    rounding = Rounding(_refit_steps(effort, header), pixels)
+    rounding = _rounding(effort, header)
     if _stages(header):
         steps, together = effort.fit_steps, TOGETHER * effort.fit_steps
         staged = fit_stages(settings.raster, header, settings.device, steps, together, clock)
@@ -369,11 +368,14 @@ def _work(effort: Effort, header: Header) -> float:
     """All work of an attempt, in steps of the fit."""
     assert isinstance(header.network, Siren)
     fits = _stages(header) + TOGETHER if _stages(header) else 1
-    return fits * effort.fit_steps + header.network.depth * _refit_steps(effort, header)
+    refit_steps = _rounding(effort, header).refit_steps
+    return fits * effort.fit_steps + header.network.depth * refit_steps
 
 
-def _refit_steps(effort: Effort, header: Header) -> int:
-    return effort.refit_steps * (STAGED_REFITS if _stages(header) else 1)
+def _rounding(effort: Effort, header: Header) -> Rounding:
+    if not _stages(header):
+        return Rounding(effort.refit_steps, effort.curvature_pixels)
+    return Rounding(STAGED_REFITS * effort.refit_steps, STAGED_PIXELS * effort.curvature_pixels)
 
 
 def _first_stage(header: Header) -> int:

@@ -59,24 +59,20 @@ class Problem:
         self.coordinates = grid((header.width, header.height), device=device)
         unit = torch.from_numpy(to_unit(raster)).reshape(-1, raster.channels)
         self.peak = raster.peak
-        self.precision = training_precision(device)
+        self.compute_in(training_precision(device))
         batch = GPU_BATCH if device == "cuda" else BATCH
         self.batch = min(batch, len(unit))
         self._rng = np.random.default_rng(header.seed)
-        self._step = self._fused_step()
         if self._step is not None:
             self._xy = self.coordinates.T.contiguous().numpy()
         self._aim_at((2 * unit - 1).to(device))
 
-    def in_float32(self) -> None:
-        """Compute losses and gradients in float32 from here on."""
-        self.precision = torch.float32
-        self._step = self._fused_step()
-
-    def _fused_step(self) -> SirenStep | None:
+    def compute_in(self, precision: torch.dtype) -> None:
+        """Compute losses and gradients in float32 or bfloat16 from here on."""
         assert isinstance(self.header.network, Siren)
+        self.precision = precision
         on_cpu = self.device != "cuda"
-        return SirenStep(self.header.network, self.precision) if on_cpu else None
+        self._step = SirenStep(self.header.network, precision) if on_cpu else None
 
     def _aim_at(self, targets: Tensor) -> None:
         """Set what the network's outputs should be, (N, outputs)."""

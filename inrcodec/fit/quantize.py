@@ -112,10 +112,9 @@ class RateControl:
         The problem computes in float32 then: in bfloat16 a refit would make the best of weights
         that are rounded to 8 bits, which a file's are not.
         """
-        self.problem.in_float32()
-        self._layers = range(len(self.alphas))
-        pixels = self.rounding.curvature_pixels
-        self._groups = curvature(self.problem, self.alphas, pixels, self._layers)
+        self.problem.compute_in(torch.float32)
+        layers = range(len(self.alphas))
+        self._groups = curvature(self.problem, self.alphas, self.rounding.curvature_pixels, layers)
         # With steps like these, distortion rises with the rate in all matrices alike.
         balances = [
             np.array([_balance(part) for part in self._split(layer, sensitivity(groups))])
@@ -143,13 +142,13 @@ class RateControl:
         if not self.ends:
             return False
         parts = read(data).parts[1:]
-        counts = [sum(sizes) for sizes in zip(*map(self.problem.sizes, self._layers), strict=True)]
+        counts = np.sum([self.problem.sizes(layer) for layer in range(len(self.alphas))], 0)
         late = False
         for stage, (share, part) in enumerate(zip(self.ends[:-1], parts, strict=False), 1):
             excess = part.offset + part.size - share * (len(data) - len(self.icc))
             if excess > 0:
                 # What they lose the later ones gain.
-                early, later = sum(counts[:stage]), sum(counts[stage:])
+                early, later = counts[:stage].sum(), counts[stage:].sum()
                 bits = 8 * excess * (early + later) / (early * later)
                 coarser = math.ceil(STEPS_PER_OCTAVE * bits)
                 for offsets in self._offsets:

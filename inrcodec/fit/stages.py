@@ -49,7 +49,7 @@ class StagedProblem(Problem):
     ) -> None:
         """`importances` are those of the stages' pictures."""
         super().__init__(raster, header, device)
-        self.in_float32()
+        self.compute_in(torch.float32)
         network = self._siren
         stages = len(network.widths)
         self._samples_once = self.targets
@@ -166,7 +166,7 @@ def fit_stages(
     assert isinstance(whole, Siren)
     count = len(whole.stages)
     first = Problem(raster, replace(header, network=whole.first(1)), device)
-    first.in_float32()
+    first.compute_in(torch.float32)
     alphas = fit(first, steps, clock)
     for stage in range(2, count + 1):
         part = replace(header, network=whole.first(stage))

@@ -33,7 +33,7 @@ def tiny(basis="identity", channels=2, depth=3):
     samples = rng.integers(0, 256, (7, 9, channels), dtype=np.uint8)
     header = Header(Siren(channels, 5, depth, 10, 10), 9, 7, basis=basis, compaction=100, seed=4)
     problem = Problem(Raster(samples, has_alpha=channels == 2), header, "cpu")
-    problem.in_float32()
+    problem.compute_in(torch.float32)
     return problem
 
 

@@ -79,7 +79,7 @@ def test_the_loss_is_the_mean_squared_error_in_units_of_half_the_range(photograp
 
 def test_the_loss_of_some_pixels_is_theirs(photograph):
     problem = problem_of(from_pillow(photograph))
-    problem.in_float32()
+    problem.compute_in(torch.float32)
     alphas = tensors(drawn(problem, 1.0))
     losses = [problem.loss(alphas, torch.tensor([i])).item() for i in range(8)]
     assert problem.loss(alphas, torch.arange(8)).item() == pytest.approx(np.mean(losses), rel=1e-5)
@@ -121,9 +121,8 @@ def test_the_first_layer_of_wide_networks_moves_slowly(photograph):
 def test_the_gradient_is_that_of_the_loss(basis, picture, request):
     problem = problem_of(from_pillow(request.getfixturevalue(picture)), basis=basis, compaction=80)
     alphas = [alpha.requires_grad_() for alpha in tensors(drawn(problem, 0.5))]
-    problem.precision = torch.bfloat16
-    problem._step = module.SirenStep(problem.header.network, problem.precision)
-    for near in (0.05, 1e-3):
+    for precision, near in ((torch.float32, 1e-3), (torch.bfloat16, 0.05)):
+        problem.compute_in(precision)
         pixels = torch.arange(5, 300)
         loss, gradients = problem.gradient(alphas, pixels)
         expected = problem.loss(alphas, pixels)
@@ -132,7 +131,6 @@ def test_the_gradient_is_that_of_the_loss(basis, picture, request):
         for ours, theirs in zip(gradients, exact, strict=True):
             assert not ours.requires_grad and ours.shape == theirs.shape
             assert (ours - theirs).norm() < near * theirs.norm()
-        problem.in_float32()
 
 
 def test_small_pictures_take_part_whole(photograph):
