@@ -22,7 +22,7 @@ from eval.variations import PARTS
 from inrcodec.encoder import DEFAULT_EFFORT
 from inrcodec.errors import CodecError
 from inrcodec.files import write_atomically
-from inrcodec.fit.schedule import EFFORTS
+from inrcodec.optim.clock import EFFORTS
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -16,13 +16,13 @@ import inrcodec
 from eval import coin
 from eval.record import source_hash
 from eval.variations import VARIATIONS
-from inrcodec import baselines, container
+from inrcodec import baselines, prc
 from inrcodec.baselines import PillowCodec
 from inrcodec.decoder import decode
 from inrcodec.encoder import DEFAULT_BASIS, DEFAULT_COMPACTION, DEFAULT_EFFORT, FAMILIES, encode
-from inrcodec.fit.order import ORDERS
-from inrcodec.fit.schedule import EFFORTS, Report
+from inrcodec.families.siren.fit.order import ORDERS
 from inrcodec.image import Raster, from_pillow
+from inrcodec.optim.clock import EFFORTS, Report
 from inrcodec.pranc.layout import BASES
 
 
@@ -185,7 +185,7 @@ class Own:
             return from_pillow(decode(data, device=self.device))
 
     def detail(self, data: bytes) -> dict[str, float]:  # noqa: D102
-        file = container.open(data)
+        file = prc.open(data)
         network = file.header.network
         detail = {
             "macs_per_pixel": network.macs_per_pixel,

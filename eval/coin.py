@@ -20,16 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inrcodec.container.header import Header
+from inrcodec.container.head import Header
 from inrcodec.decoder import CHUNK
 from inrcodec.errors import FormatError, ImageError, TargetError
-from inrcodec.fit.problem import Problem
-from inrcodec.fit.schedule import EFFORTS, Clock, Report, cosine
-from inrcodec.fit.train import psnr_of
+from inrcodec.families.siren.coordinates import grid
+from inrcodec.families.siren.fit.problem import Problem
+from inrcodec.families.siren.fit.train import psnr_of
+from inrcodec.families.siren.network import SirenNetwork
+from inrcodec.families.siren.shape import LIMIT_PARAMETERS, LIMIT_WIDTH, Siren
 from inrcodec.image import Raster, from_unit
-from inrcodec.inr.architecture import LIMIT_PARAMETERS, LIMIT_WIDTH, Siren
-from inrcodec.inr.coordinates import grid
-from inrcodec.inr.siren import SirenNetwork
+from inrcodec.optim.clock import EFFORTS, Clock, Report, cosine
 
 MAGIC = b"COIN"
 _HEADER = struct.Struct("<4s2H2BH")

@@ -21,8 +21,8 @@ from eval import codecs
 from eval.codecs import Codec
 from eval.record import Row
 from inrcodec import metrics
-from inrcodec.fit.schedule import Report
 from inrcodec.image import Raster, from_pillow, to_pillow
+from inrcodec.optim.clock import Report
 
 T = TypeVar("T")
 

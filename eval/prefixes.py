@@ -15,9 +15,9 @@ import pandas as pd
 
 from eval import bd, crops, curves, plot, store, tables
 from eval.record import Row
-from inrcodec.container import open as open_file
 from inrcodec.files import write_atomically
 from inrcodec.image import to_pillow
+from inrcodec.prc import open as open_file
 from inrcodec.progressive import stages
 
 SHARES = tuple(np.arange(1, 21) / 20)

@@ -15,19 +15,19 @@ import torch
 from PIL import Image
 
 from eval.record import Row
-from inrcodec import container, encoder
+from inrcodec import encoder, prc
 from inrcodec.decoder import decode, thumbnail
-from inrcodec.fit import quantize
-from inrcodec.fit.problem import Problem
-from inrcodec.fit.pyramid import PyramidProblem, samples_of
-from inrcodec.fit.pyramid_device import DeviceProblem
-from inrcodec.fit.pyramid_optimizer import Optimizer
-from inrcodec.fit.pyramid_start import start
-from inrcodec.fit.pyramid_train import PyramidFit
-from inrcodec.fit.quantize import RateControl
-from inrcodec.fit.soap import Soap
+from inrcodec.families.pyramid.fit.device import DeviceProblem
+from inrcodec.families.pyramid.fit.optimizer import Optimizer
+from inrcodec.families.pyramid.fit.problem import PyramidProblem, samples_of
+from inrcodec.families.pyramid.fit.start import start
+from inrcodec.families.pyramid.fit.train import PyramidFit
+from inrcodec.families.siren.fit import rounding as quantize
+from inrcodec.families.siren.fit.problem import Problem
+from inrcodec.families.siren.fit.rounding import RateControl
 from inrcodec.image import Raster, from_pillow
-from inrcodec.kernels.siren import one_thread
+from inrcodec.kernels.threads import one_thread
+from inrcodec.optim.soap import Soap
 
 STEPS = 20
 """Steps of one timing: two refreshes of SOAP's eigenbases are among them."""
@@ -182,7 +182,7 @@ class Timings:
         return self._pyramid_step("GPU", "cuda")
 
     def _pyramid_step(self, name: str, device: str) -> Row:
-        header = container.open(self._files["pyramid"]).header
+        header = prc.open(self._files["pyramid"]).header
         samples = samples_of(self._raster)
         kinds = {name: functools.partial(DeviceProblem, device=device), "kernels": PyramidProblem}
         return self._compare(
@@ -191,7 +191,7 @@ class Timings:
         )
 
     def _problem(self) -> tuple[Problem, list[torch.Tensor]]:
-        problem = Problem(self._raster, container.open(self._files["siren"]).header, "cpu")
+        problem = Problem(self._raster, prc.open(self._files["siren"]).header, "cpu")
         return problem, [alpha.requires_grad_() for alpha in problem.pranc.zeros()]
 
     def _compare(self, alternatives: dict[str, Callable[[], Any]], steps: int = 1) -> Row:

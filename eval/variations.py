@@ -12,21 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inrcodec import encoder, pyramid_encoder
-from inrcodec.fit import (
-    curvature,
-    problem,
-    pyramid_curvature,
-    pyramid_optimizer,
-    pyramid_train,
-    quantize,
-    schedule,
-    train,
-)
-from inrcodec.fit.problem import Problem
-from inrcodec.fit.quantize import RateControl
-from inrcodec.inr import siren
-from inrcodec.inr.architecture import SMALL, Pyramid
+from inrcodec import encoder
+from inrcodec.families.pyramid import encode as pyramid_encoder
+from inrcodec.families.pyramid.fit import curvature as pyramid_curvature
+from inrcodec.families.pyramid.fit import optimizer as pyramid_optimizer
+from inrcodec.families.pyramid.fit import train as pyramid_train
+from inrcodec.families.pyramid.shape import SMALL, Pyramid
+from inrcodec.families.siren import network as siren
+from inrcodec.families.siren.fit import curvature, problem, train
+from inrcodec.families.siren.fit import rounding as quantize
+from inrcodec.families.siren.fit.problem import Problem
+from inrcodec.families.siren.fit.rounding import RateControl
+from inrcodec.optim import clock as schedule
 
 
 def _plain(matrix: np.ndarray) -> np.ndarray:

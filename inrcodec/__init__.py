@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from inrcodec.errors import CodecError, FormatError, ImageError, TargetError
 
 if TYPE_CHECKING:
-    from inrcodec.container import open as open
     from inrcodec.decoder import decode as decode
     from inrcodec.decoder import thumbnail as thumbnail
     from inrcodec.encoder import encode as encode
+    from inrcodec.prc import open as open
     from inrcodec.progressive import ProgressiveDecoder as ProgressiveDecoder
 
 __version__ = "0.1.0"
@@ -40,7 +40,7 @@ _HOMES = {
     "ProgressiveDecoder": "inrcodec.progressive",
     "decode": "inrcodec.decoder",
     "encode": "inrcodec.encoder",
-    "open": "inrcodec.container",
+    "open": "inrcodec.prc",
     "thumbnail": "inrcodec.decoder",
 }
 

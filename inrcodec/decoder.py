@@ -14,17 +14,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from inrcodec import container
-from inrcodec.container import PrcFile
-from inrcodec.container.header import Header
+from inrcodec import prc
+from inrcodec.container.head import Header
 from inrcodec.entropy.passes import bit_planes
 from inrcodec.errors import ImageError
+from inrcodec.families.pyramid.kernels.plane_filter import smoothed
+from inrcodec.families.pyramid.network import grow as grow_pyramid
+from inrcodec.families.pyramid.paint import paint_pyramid
+from inrcodec.families.pyramid.shape import Pyramid
+from inrcodec.families.siren.coordinates import at
+from inrcodec.families.siren.network import grow
+from inrcodec.families.siren.shape import Siren
 from inrcodec.image import LIMIT_PIXELS, LIMIT_SIDE, Raster, Samples, from_unit, to_pillow
-from inrcodec.inr.architecture import Pyramid, Siren
-from inrcodec.inr.coordinates import at, positions
-from inrcodec.inr.family import grow, grow_pyramid
-from inrcodec.kernels.painting import paint_pyramid
-from inrcodec.kernels.smoothing import smoothed
+from inrcodec.prc import PrcFile
 
 CHUNK = 1 << 22
 """Values of a hidden layer that exist at one time: pixels times units."""
@@ -63,7 +65,7 @@ def decode(
     >>> inrcodec.decode(data, scale=2).size
     (10, 10)
     """
-    return picture_of(container.open(source), size, scale, device, region)
+    return picture_of(prc.open(source), size, scale, device, region)
 
 
 def picture_of(
@@ -111,8 +113,8 @@ def thumbnail(
     """
     if side < 1:
         raise ValueError(f"a thumbnail of {side} pixels; it has at least 1")
-    data = container.bytes_of(source)
-    header = container.read_header(data)
+    data = prc.bytes_of(source)
+    header = prc.read_header(data)
     longest = max(header.width, header.height)
     points = THUMBNAIL_POINTS if longest > side else 1
     scale = min(1.0, side / longest)
@@ -120,7 +122,7 @@ def thumbnail(
     # Finer planes than these change from one point to the next: they would only be noise.
     finest = max(0, math.floor(-math.log2(points * scale)))
     window = _window(header, None, (points * width, points * height), None)
-    return _picture(container.open(data, finest), window, choose_device(device), points)
+    return _picture(prc.open(data, finest), window, choose_device(device), points)
 
 
 def _picture(file: PrcFile, window: Window, device: str, points: int = 1) -> Image.Image:
@@ -168,6 +170,17 @@ class Window:
         """Where its rows are."""
         _, y, _, height = self.region
         return positions((y, y + height), self.size[1])
+
+
+def positions(extent: tuple[float, float], count: int) -> NDArray[np.float64]:
+    """Centres of `count` equal parts of an extent in pixels, as pixels: 0 is the first's centre.
+
+    >>> positions((0, 4), 4), positions((2, 4), 4)
+    (array([0., 1., 2., 3.]), array([1.75, 2.25, 2.75, 3.25]))
+    """
+    start, stop = extent
+    centres: NDArray[np.float64] = start - 0.5 + (np.arange(count) + 0.5) * (stop - start) / count
+    return centres
 
 
 def whole(header: Header) -> Window:

@@ -13,9 +13,9 @@ from inrcodec.baselines import CODECS
 from inrcodec.decoder import decode
 from inrcodec.encoder import encode
 from inrcodec.files import write_atomically
-from inrcodec.fit.schedule import Report
 from inrcodec.image import Raster, from_pillow, save_image, to_pillow
 from inrcodec.metrics import bpp, ms_ssim, psnr
+from inrcodec.optim.clock import Report
 
 
 @dataclass(frozen=True)

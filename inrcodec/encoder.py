@@ -12,25 +12,25 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from inrcodec import container, decoder
-from inrcodec.container.header import Header, write_header
+from inrcodec import decoder, prc
+from inrcodec.container.head import Header, write_header
 from inrcodec.errors import TargetError
-from inrcodec.fit.order import ORDERS
-from inrcodec.fit.problem import Problem
-from inrcodec.fit.quantize import Candidate, RateControl, Rounding
-from inrcodec.fit.schedule import EFFORTS, Clock, Effort, Report
-from inrcodec.fit.stages import fit_stages
-from inrcodec.fit.train import fit
-from inrcodec.image import Raster, from_pillow
-from inrcodec.inr.architecture import LIMIT_PARAMETERS, LIMIT_WIDTH, Siren
-from inrcodec.metrics import psnr as measure_psnr
-from inrcodec.pranc.layout import BASES, NO_COMPACTION
-from inrcodec.pyramid_encoder import (
+from inrcodec.families.pyramid.encode import (
     PyramidSettings,
     encode_to_budget,
     encode_to_psnr,
     expected_bytes,
 )
+from inrcodec.families.siren.fit.order import ORDERS
+from inrcodec.families.siren.fit.problem import Problem
+from inrcodec.families.siren.fit.rounding import Candidate, RateControl, Rounding
+from inrcodec.families.siren.fit.stages import fit_stages
+from inrcodec.families.siren.fit.train import fit
+from inrcodec.families.siren.shape import LIMIT_PARAMETERS, LIMIT_WIDTH, Siren
+from inrcodec.image import Raster, from_pillow
+from inrcodec.metrics import psnr as measure_psnr
+from inrcodec.optim.clock import EFFORTS, Clock, Effort, Report
+from inrcodec.pranc.layout import BASES, NO_COMPACTION
 
 FAMILIES = ("auto", "siren", "pyramid")
 
@@ -345,7 +345,7 @@ def _attempt(settings: _Settings, budget: int, psnr: float) -> tuple[Candidate |
 
 
 def _decoded_psnr(data: bytes, settings: _Settings) -> float:
-    file = container.open(data)
+    file = prc.open(data)
     return measure_psnr(decoder.rendered(file), settings.raster.samples, settings.raster.peak)
 
 

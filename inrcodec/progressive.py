@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from inrcodec import container
+from inrcodec import prc
 from inrcodec.container.fields import CutShort
 from inrcodec.decoder import picture_of
 from inrcodec.errors import ImageError
@@ -66,7 +66,7 @@ class ProgressiveDecoder:
         """
         self._data += data
         try:
-            file = container.open(bytes(self._data))
+            file = prc.open(bytes(self._data))
         except CutShort:
             return None
         if file.bytes_read == self._shown:
@@ -113,7 +113,7 @@ def stages(
         FormatError: not a readable `.prc` file, or a share of it that shows nothing.
         ImageError: the reference has another size or other channels.
     """
-    file = container.open(data)
+    file = prc.open(data)
     last = picture_of(file, device=device)
     wanted = from_pillow(last if reference is None else reference)
     if wanted.samples.shape != from_pillow(last).samples.shape:
@@ -129,7 +129,7 @@ def stages(
     used = 0
     for share in shares:
         size = min(len(data), round(share * len(data)))
-        prefix = container.open(data[:size])
+        prefix = prc.open(data[:size])
         if even and prefix.bytes_read == used:
             continue
         used = prefix.bytes_read

@@ -10,8 +10,8 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from inrcodec import pyramid_encoder
 from inrcodec.cli import main
+from inrcodec.families.pyramid import encode as pyramid_encoder
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from PIL import Image
 
 import inrcodec
 from inrcodec import decoder
-from inrcodec.container.prc import write
 from inrcodec.image import from_pillow
 from inrcodec.metrics import psnr
+from inrcodec.prc import write
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from PIL import Image
 
 import inrcodec
 from inrcodec.encoder import quality_bpp
-from inrcodec.fit.schedule import Progress
 from inrcodec.image import from_pillow
 from inrcodec.metrics import psnr
+from inrcodec.optim.clock import Progress
 from inrcodec.pranc.layout import BASES
 
 

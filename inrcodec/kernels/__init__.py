@@ -1,1 +1,1 @@
-"""Compute kernels for the CPU; each has a plain PyTorch reference that the tests hold it to."""
+"""What the kernels of all families share."""

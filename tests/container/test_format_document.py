@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inrcodec.container.prc import read
 from inrcodec.entropy.coder import decode_pass, encode_pass
 from inrcodec.entropy.model import LIMIT_MAGNITUDE, LayerModel, coarsen
 from inrcodec.entropy.passes import _groups, encode_ordered
 from inrcodec.errors import FormatError
+from inrcodec.prc import read
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "container_v0.prc"

@@ -7,14 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inrcodec.entropy.model import (
-    _FACTORS,
-    LIMIT_MAGNITUDE,
-    RATES,
-    LayerModel,
-    coarsen,
-    fit_model,
-)
+from inrcodec.entropy.model import _FACTORS, LIMIT_MAGNITUDE, RATES, LayerModel, coarsen, fit_model
 
 CODES = st.integers(0, 255)
 MODELS = st.builds(LayerModel, CODES, CODES, CODES, CODES, st.integers(0, 300))

@@ -10,10 +10,10 @@ from PIL import Image
 from eval import coin
 from inrcodec import metrics
 from inrcodec.errors import FormatError, ImageError, TargetError
+from inrcodec.families.siren.coordinates import grid
+from inrcodec.families.siren.network import SirenNetwork
+from inrcodec.families.siren.shape import Siren
 from inrcodec.image import Raster, from_pillow
-from inrcodec.inr.architecture import Siren
-from inrcodec.inr.coordinates import grid
-from inrcodec.inr.siren import SirenNetwork
 
 BPP = 8.0
 STEPS = 20

@@ -1,0 +1,1 @@
+"""The families of functions that a picture can be fitted with."""

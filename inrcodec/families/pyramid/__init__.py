@@ -1,0 +1,1 @@
+"""The family `pyramid`: sine layers over latent planes with a context network."""

@@ -1,0 +1,1 @@
+"""The training of a pyramid on one picture under a budget, and its rounding."""

@@ -1,0 +1,1 @@
+"""Kernels of the pyramid, for CPUs (Numba) and GPUs (Triton)."""

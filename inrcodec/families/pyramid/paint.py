@@ -1,0 +1,76 @@
+"""A pyramid's picture on any grid, by the fused kernels; the reference is `PyramidNetwork`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inrcodec.families.pyramid.kernels import output_filter as filtering
+from inrcodec.families.pyramid.kernels import synthesis as pyramid
+from inrcodec.families.pyramid.kernels.blocks import BLOCK, fours, padded
+from inrcodec.families.pyramid.latents import around, interpolation
+from inrcodec.families.pyramid.shape import Pyramid
+
+Array = NDArray[np.float32]
+
+
+def paint_pyramid(
+    architecture: Pyramid,
+    matrices: Sequence[Array],
+    planes: Sequence[Array],
+    picture: tuple[int, int],
+    xs: NDArray[np.float64],
+    ys: NDArray[np.float64],
+) -> Array:
+    """Channels (N, M, C) at M columns `xs` and N rows `ys`; see `PyramidNetwork.evaluate`."""
+    if not architecture.filtered:
+        out = _paint(architecture, matrices, planes, xs, ys)
+    else:
+        (xs, cols), (ys, rows) = (around(v, n) for v, n in zip((xs, ys), picture, strict=True))
+        plain = _paint(architecture, matrices, planes, xs, ys)
+        out = np.empty((len(plain), len(rows), len(cols)), np.float32)
+        last = matrices[architecture.mixed_blocks]
+        w, b = last[:, :-1], last[:, -1]
+        filtering.filter_places(plain, np.ascontiguousarray(w), b.copy(), rows, cols, out)
+    return np.ascontiguousarray(out.transpose(1, 2, 0))
+
+
+def _paint(
+    architecture: Pyramid,
+    matrices: Sequence[Array],
+    planes: Sequence[Array],
+    xs: NDArray[np.float64],
+    ys: NDArray[np.float64],
+) -> Array:
+    """The output of the sine network (C, N, M)."""
+    count = len(architecture.levels)
+    rows, taps = np.zeros((count, len(ys), 4), np.int64), np.zeros((count, len(ys), 4), np.float32)
+    starts, parts = np.zeros(count, np.int64), [np.zeros((1, len(xs)), np.float32)]
+    # A missing plane reads the row of zeros at the start.
+    for k, (plane, level) in enumerate(zip(planes, architecture.levels, strict=False)):
+        indices, taps[k] = interpolation(ys, level, len(plane))
+        taps[k] *= 2.0**-level
+        first, last = int(indices.min()), int(indices.max()) + 1
+        rows[k] = indices - first
+        starts[k] = sum(part.size for part in parts)
+        part = np.empty((last - first, len(xs)), np.float32)
+        cols, col_taps = interpolation(xs, level, plane.shape[1])
+        pyramid.interpolate_rows(plane[first:last], cols, col_taps, 0, part, 0, last - first)
+        parts.append(part)
+    out = np.empty((architecture.channels, len(ys), len(xs)), np.float32)
+    units = fours(max(architecture.width, architecture.second, count))
+    scratch = tuple(np.zeros(units * BLOCK, np.float32) for _ in range(pyramid.SCRATCH))
+    pyramid.synthesize(
+        np.concatenate([part.ravel() for part in parts]),
+        starts,
+        rows,
+        taps,
+        pyramid.sine_layers(padded(matrices[: architecture.mixed_blocks])),
+        0,
+        len(ys),
+        out,
+        scratch,
+    )
+    return out

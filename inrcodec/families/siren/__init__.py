@@ -1,0 +1,1 @@
+"""The family `siren`: a sine network of coordinates alone (Sitzmann et al. 2020)."""

@@ -1,0 +1,1 @@
+"""Kernels of the SIREN's training step; the reference is `SirenNetwork`."""

@@ -1,1 +1,0 @@
-"""Optimisation: the fit of a network to one picture, its quantization, and rate control."""

@@ -1,0 +1,1 @@
+"""Optimization: SOAP, factors of a curvature, and the clock of a training."""

@@ -1,0 +1,172 @@
+"""The header: every field comes back, limits hold, errors say what to do."""
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inrcodec.container.fields import Fields, checksum, varint
+from inrcodec.container.head import MAGIC, Header, read_header, write_header
+from inrcodec.errors import FormatError
+from inrcodec.families.siren.shape import LIMIT_PARAMETERS, Siren
+from inrcodec.image import LIMIT_PIXELS
+from inrcodec.pranc.layout import BASES, coefficients
+
+SIREN = Siren(channels=3, width=32, depth=3, omega_first=30, omega_hidden=30)
+HEADER = Header(SIREN, width=768, height=512)
+OMEGAS = st.integers(1, 4096).map(lambda quarters: quarters / 4)
+
+
+@st.composite
+def headers(draw):
+    depth = draw(st.integers(1, 16))
+    most = 1024 if depth == 1 else math.isqrt(LIMIT_PARAMETERS // (depth - 1)) - 5
+    siren = Siren(
+        channels=draw(st.integers(1, 4)),
+        width=draw(st.integers(1, min(1024, most))),
+        depth=depth,
+        omega_first=draw(OMEGAS),
+        omega_hidden=draw(OMEGAS),
+    )
+    width = draw(st.integers(1, 65535))
+    return Header(
+        siren,
+        width=width,
+        height=draw(st.integers(1, min(65535, LIMIT_PIXELS // width))),
+        bits=draw(st.sampled_from([8, 16])),
+        basis=draw(st.sampled_from(BASES)),
+        compaction=draw(st.integers(64, 64 * 1024)),
+        seed=draw(st.integers(0, 2**32 - 1)),
+        whole_first=draw(st.booleans()),
+        whole_last=draw(st.booleans()),
+    )
+
+
+def signed(data):
+    """The bytes of a header before its CRC-32, with the right CRC-32."""
+    return bytes(data) + checksum(bytes(data))
+
+
+def with_field(offset, value):
+    data = bytearray(write_header(HEADER)[:-4])
+    data[offset] = value
+    return signed(data)
+
+
+@given(headers())
+def test_round_trip(header):
+    data = write_header(header)
+    assert read_header(data) == header
+    assert read_header(data + b"more") == header
+    assert len(data) <= 31
+
+
+@given(headers())
+def test_layers_have_the_coefficients_of_their_basis(header):
+    for i, (rows, cols) in enumerate(header.network.blocks):
+        whole = (i == 0 and header.whole_first) or (i == header.network.depth and header.whole_last)
+        basis = "identity" if whole else header.basis
+        assert header.coefficients[i] == coefficients(basis, rows, cols, header.compaction)
+    assert len(header.coefficients) == header.network.depth + 1
+
+
+def test_blocks_hold_weight_and_bias_of_each_layer():
+    assert Siren(1, 5, 1, 30, 30).blocks == ((5, 3), (1, 6))
+    assert Siren(4, 5, 3, 30, 30).blocks == ((5, 3), (5, 6), (5, 6), (4, 6))
+    assert Siren(4, 5, 3, 30, 30).D == 99
+
+
+@given(headers(), st.data())
+def test_every_prefix_of_a_header_is_cut_short(header, data):
+    whole = write_header(header)
+    size = data.draw(st.integers(0, len(whole) - 1))
+    with pytest.raises(FormatError, match="cut short in the header"):
+        read_header(whole[:size])
+
+
+def test_says_what_it_cannot_read():
+    with pytest.raises(FormatError, match=r"not a \.prc file"):
+        read_header(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    with pytest.raises(FormatError, match="newer format version 10; update inrcodec"):
+        read_header(MAGIC + b"\x0a")
+    for version in (0, 1):
+        message = f"a pyramid of the trial format version {version}; encode its picture again"
+        with pytest.raises(FormatError, match=message):
+            read_header(MAGIC + bytes([version, 1]))
+    with pytest.raises(FormatError, match="unknown INR family 9; update inrcodec"):
+        read_header(MAGIC + b"\x00\x09")
+    with pytest.raises(FormatError, match="unknown bits set"):
+        read_header(with_field(6, 3 | 16))
+    with pytest.raises(FormatError, match="unknown basis 5; update inrcodec"):
+        read_header(with_field(11, 5))
+    with pytest.raises(FormatError, match="header is damaged: its checksum"):
+        read_header(write_header(HEADER)[:-1] + b"\0")
+
+
+@pytest.mark.parametrize("channels", [0, 5, 6, 7])
+def test_refuses_channels_beyond_four(channels):
+    with pytest.raises(FormatError, match=f"header is invalid: {channels} channels"):
+        read_header(with_field(6, channels))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 0}, "0x512 pixels"),
+        ({"height": 65536}, "768x65536 pixels"),
+        ({"width": 65535, "height": 65535}, "at most 268435456 in all"),
+        ({"bits": 12}, "12 bits"),
+        ({"basis": "fourier"}, "unknown basis 'fourier'"),
+        ({"compaction": 63}, "compaction of 63/64"),
+        ({"compaction": 65537}, "compaction of 65537/64"),
+        ({"seed": -1}, "seed -1"),
+        ({"seed": 2**32}, "seed 4294967296"),
+    ],
+)
+def test_a_header_has_limits(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(HEADER, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"channels": 0}, "0 channels"),
+        ({"channels": 5}, "5 channels"),
+        ({"width": 0}, "width of 0"),
+        ({"width": 1025}, "width of 1025"),
+        ({"depth": 0}, "0 sine layers"),
+        ({"depth": 17}, "17 sine layers"),
+        ({"omega_first": 0}, "ω of 0"),
+        ({"omega_hidden": 1024.25}, "ω of 1024.25"),
+        ({"omega_hidden": 30.1}, "ω of 30.1"),
+        ({"omega_first": math.nan}, "ω of nan"),
+        ({"width": 1024, "depth": 16}, "15750147 parameters; there may be at most 4194304"),
+    ],
+)
+def test_a_network_has_limits(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(SIREN, **change)
+
+
+def test_limits_hold_for_files_too():
+    siren = b"\x00" + varint(64) + varint(0) + varint(1024) + bytes([16]) + varint(4) + varint(4)
+    with pytest.raises(FormatError, match="15750147 parameters; there may be at most"):
+        read_header(signed(MAGIC + b"\0\0\x03" + b"\1\0\1\0" + siren))
+    with pytest.raises(FormatError, match="0x1 pixels"):
+        read_header(signed(MAGIC + b"\0\0\x03" + b"\0\0\1\0" + siren[:-3] + b"\x01\x04\x04"))
+
+
+@given(st.integers(0, 2**35 - 1))
+def test_variable_length_integers_come_back(value):
+    fields = Fields(varint(value), part="test")
+    assert fields.varint() == value
+    assert fields.position == max(1, math.ceil(value.bit_length() / 7))
+
+
+@pytest.mark.parametrize("data", [b"\x80\x00", b"\xff\x80\x00", b"\x80\x80\x80\x80\x80\x01"])
+def test_variable_length_integers_have_one_form(data):
+    with pytest.raises(FormatError, match="not a shortest variable-length integer"):
+        Fields(data, part="test").varint()
