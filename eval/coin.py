@@ -28,7 +28,7 @@ from inrcodec.families.siren.fit.problem import Problem
 from inrcodec.families.siren.fit.train import psnr_of
 from inrcodec.families.siren.network import SirenNetwork
 from inrcodec.families.siren.shape import LIMIT_PARAMETERS, LIMIT_WIDTH, Siren
-from inrcodec.image import Raster, from_unit
+from inrcodec.image import Raster, to_samples
 from inrcodec.optim.clock import EFFORTS, Clock, Report, cosine
 
 MAGIC = b"COIN"
@@ -91,7 +91,7 @@ def decode(data: bytes) -> Raster:
             for y in range(0, header.height, rows)
         ]
     unit = (torch.cat(parts).reshape(header.height, header.width, -1) + 1) / 2
-    return Raster(from_unit(unit.numpy(), bits=8), has_alpha=False)
+    return Raster(to_samples(unit.numpy(), bits=8), has_alpha=False)
 
 
 def macs_per_pixel(data: bytes) -> int:

@@ -1,35 +1,36 @@
-"""Decoding: coefficients to network to pixels, on any grid. Imports neither encoder nor fit."""
+"""Decoding: a file's integers to pixels, on any grid. Imports no training code and no torch."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from inrcodec import prc
 from inrcodec.container.head import Header
-from inrcodec.entropy.passes import bit_planes
+from inrcodec.content import Content
 from inrcodec.errors import ImageError
-from inrcodec.families.pyramid.kernels.plane_filter import smoothed
-from inrcodec.families.pyramid.network import grow as grow_pyramid
-from inrcodec.families.pyramid.paint import paint_pyramid
-from inrcodec.families.pyramid.shape import Pyramid
-from inrcodec.families.siren.coordinates import at
-from inrcodec.families.siren.network import grow
-from inrcodec.families.siren.shape import Siren
-from inrcodec.image import LIMIT_PIXELS, LIMIT_SIDE, Raster, Samples, from_unit, to_pillow
+from inrcodec.families import family_of
+from inrcodec.image import (
+    LIMIT_PIXELS,
+    LIMIT_SIDE,
+    Raster,
+    Samples,
+    srgb_profile,
+    to_pillow,
+    to_samples,
+)
+from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.prc import PrcFile
 
 CHUNK = 1 << 22
 """Values of a hidden layer that exist at one time: pixels times units."""
+
+DEVICES = ("auto", "cpu", "cuda")
 
 
 def decode(
@@ -38,6 +39,9 @@ def decode(
     scale: float | None = None,
     device: str = "auto",
     region: tuple[float, float, float, float] | None = None,
+    *,
+    max_pixels: int | None = DEFAULT_LIMITS.max_pixels,
+    max_work: float | None = DEFAULT_LIMITS.max_work,
 ) -> Image.Image:
     """Decode a `.prc` file to a picture.
 
@@ -47,16 +51,20 @@ def decode(
         size: (width, height) of the picture, pixels; the function is evaluated there, nothing is
             resampled. By default the encoded picture's.
         scale: the same as a factor of the encoded picture's size.
+        device: where to render, "cpu" or "cuda"; "auto" is the CPU, since loading PyTorch takes
+            longer than decoding.
         region: (x, y, width, height) of the part to decode, in pixels of the encoded picture, which
             it must lie in; a size or scale is then the region's.
-        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        max_pixels: most pixels of the encoded and of the decoded picture, 2^27 by default; None is
+            no limit.
+        max_work: most multiplications that decoding may take, 2^38 by default; None is no limit.
 
     Returns:
         A picture of mode L, LA, RGB, RGBA or I;16, with its ICC profile in `info["icc_profile"]`.
 
     Raises:
-        FormatError: not a readable `.prc` file.
-        ImageError: a size that cannot be.
+        FormatError: not a readable `.prc` file, or beyond a limit.
+        ImageError: a size that cannot be, or beyond a limit.
         ValueError: an unknown device, or one that this machine lacks.
 
     >>> import inrcodec, numpy
@@ -65,20 +73,38 @@ def decode(
     >>> inrcodec.decode(data, scale=2).size
     (10, 10)
     """
-    return picture_of(prc.open(source), size, scale, device, region)
+    limits = Limits(max_pixels, max_work)
+    view = View(size, scale, region, device, limits)
+    data = prc.bytes_of(source)
+    view.check(prc.read_header(data))
+    return picture_of(prc.read(data, limits=limits), view)
 
 
-def picture_of(
-    file: PrcFile,
-    size: tuple[int, int] | None = None,
-    scale: float | None = None,
-    device: str = "auto",
-    region: tuple[float, float, float, float] | None = None,
-) -> Image.Image:
+@dataclass(frozen=True)
+class View:
+    """How a file is to be shown; the attributes are the arguments of `decode`."""
+
+    size: tuple[int, int] | None = None
+    scale: float | None = None
+    region: tuple[float, float, float, float] | None = None
+    device: str = "auto"
+    limits: Limits = DEFAULT_LIMITS
+
+    def check(self, header: Header) -> Window:
+        """The grid of the picture; raises as `decode` where it cannot be or exceeds a limit."""
+        check_device(self.device)
+        self.limits.check_file(header)
+        window = _window(header, self.region, self.size, self.scale)
+        self.limits.check_size(*window.size)
+        self.limits.check_rendering(header, window.size[0] * window.size[1])
+        return window
+
+
+def picture_of(file: PrcFile, view: View) -> Image.Image:
     """The picture of a file that has been read; see `decode`."""
-    picture = _picture(file, _window(file.header, region, size, scale), choose_device(device))
+    picture = _picture(file, view.check(file.header), view.device)
     if not file.complete:
-        picture.info["partial"] = missing(file)
+        picture.info["partial"] = file.lacking
     return picture
 
 
@@ -89,7 +115,12 @@ THUMBNAIL_POINTS = 2
 
 
 def thumbnail(
-    source: bytes | str | os.PathLike[str], side: int = THUMBNAIL_SIDE, device: str = "auto"
+    source: bytes | str | os.PathLike[str],
+    side: int = THUMBNAIL_SIDE,
+    device: str = "auto",
+    *,
+    max_pixels: int | None = DEFAULT_LIMITS.max_pixels,
+    max_work: float | None = DEFAULT_LIMITS.max_work,
 ) -> Image.Image:
     """Decode a small picture, from no more of the file than it shows: it may end anywhere after.
 
@@ -97,12 +128,14 @@ def thumbnail(
         source: a path, or a file's bytes.
         side: the longest side in pixels; the encoded picture's where that is shorter.
         device: as for `decode`.
+        max_pixels: as for `decode`.
+        max_work: as for `decode`.
 
     Returns:
         A picture as of `decode`, without notes on what is missing.
 
     Raises:
-        FormatError: not a readable `.prc` file.
+        FormatError: not a readable `.prc` file, or beyond a limit.
         ImageError: twice that side is more than a picture may have.
         ValueError: a side below 1, an unknown device, or one that this machine lacks.
 
@@ -121,17 +154,25 @@ def thumbnail(
     width, height = (max(1, round(scale * length)) for length in (header.width, header.height))
     # Finer planes than these change from one point to the next: they would only be noise.
     finest = max(0, math.floor(-math.log2(points * scale)))
-    window = _window(header, None, (points * width, points * height), None)
-    return _picture(prc.open(data, finest), window, choose_device(device), points)
+    limits = Limits(max_pixels, max_work)
+    view = View((points * width, points * height), device=device, limits=limits)
+    window = view.check(header)
+    return _picture(prc.read(data, finest, limits), window, device, points)
 
 
 def _picture(file: PrcFile, window: Window, device: str, points: int = 1) -> Image.Image:
     """The picture on a grid, or the means of its squares of `points` times `points`."""
-    samples = render(file.header, _values(file), file.latents, window, device)
+    try:
+        samples = render(file.header, file.content, window, check_device(device))
+    except MemoryError as error:
+        raise ImageError(
+            f"too little memory for {window.size[0]}x{window.size[1]} pixels"
+        ) from error
     has_alpha = file.header.network.channels in (2, 4)
     if points > 1:
         samples = _reduced(samples, points, has_alpha)
-    return to_pillow(Raster(samples, has_alpha, file.icc))
+    icc = file.icc or (srgb_profile() if file.header.srgb else b"")
+    return to_pillow(Raster(samples, has_alpha, icc))
 
 
 def _reduced(samples: Samples, points: int, has_alpha: bool) -> Samples:
@@ -190,132 +231,43 @@ def whole(header: Header) -> Window:
 
 def rendered(file: PrcFile) -> Samples:
     """Samples (height, width, channels) of a file's picture, uint8 or uint16, from the CPU."""
-    return render(file.header, _values(file), file.latents)
+    return render(file.header, file.content)
 
 
 def render(
-    header: Header,
-    values: Sequence[NDArray[np.float64]],
-    latents: Sequence[NDArray[np.int32]] = (),
-    window: Window | None = None,
-    device: str = "cpu",
+    header: Header, content: Content, window: Window | None = None, device: str = "cpu"
 ) -> Samples:
-    """Samples (height, width, channels), uint8 or uint16, of dequantized coefficients by layer.
-
-    `latents` are a pyramid's planes; the last may be missing, and so may a SIREN's last stages.
-    """
+    """Samples (height, width, channels), uint8 or uint16, of what a file holds."""
     window = whole(header) if window is None else window
-    alphas = [torch.from_numpy(value).to(device, torch.float32) for value in values]
-    with torch.no_grad():
-        if isinstance(header.network, Pyramid):
-            paint = _pyramid(header, alphas, latents, device)
-        else:
-            paint = _siren(header, alphas, device)
+    paint = family_of(header).painter(header, content, device)
     width, height = window.size
     samples = np.empty((height, width, header.network.channels), f"uint{header.bits}")
     # So that memory stays bounded; a row of the widest pictures is itself cut.
     rows = max(1, CHUNK // (width * header.network.width))
     columns = max(1, CHUNK // 64)
-    with torch.no_grad():
-        xs, ys = window.columns, window.rows
-        for top in range(0, height, rows):
-            for left in range(0, width, columns):
-                painted = paint(xs[left : left + columns], ys[top : top + rows])
-                unit = (painted + 1) / 2
-                samples[top : top + rows, left : left + columns] = from_unit(unit, header.bits)
+    xs, ys = window.columns, window.rows
+    for top in range(0, height, rows):
+        for left in range(0, width, columns):
+            painted = paint(xs[left : left + columns], ys[top : top + rows])
+            samples[top : top + rows, left : left + columns] = to_samples(
+                (painted + 1) / 2, header.bits, header.low, header.top
+            )
     return samples
 
 
-Painter = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float32]]
-"""From columns (w,) and rows (h,), in pixels, to the network's output (h, w, C)."""
-
-
-def _siren(header: Header, alphas: Sequence[Tensor], device: str) -> Painter:
-    assert isinstance(header.network, Siren)
-    if len(alphas) < len(header.network.blocks):
-        stages = len(alphas) // header.network.layers
-        header = replace(header, network=header.network.first(stages))
-    network, pranc = grow(header, device)
-    matrices = network.joined(pranc.matrices(alphas))
-    picture = (header.width, header.height)
-
-    def paint(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.float32]:
-        output = network.evaluate(matrices, at(xs, ys, picture).to(device))
-        painted: NDArray[np.float32] = output.reshape(len(ys), len(xs), -1).cpu().numpy()
-        return painted
-
-    return paint
-
-
-def _pyramid(
-    header: Header,
-    alphas: Sequence[Tensor],
-    latents: Sequence[NDArray[np.int32]],
-    device: str,
-) -> Painter:
-    network, pranc = grow_pyramid(header, device)
-    matrices = pranc.matrices(alphas)
-    planes = [np.ascontiguousarray(plane, np.float32) for plane in latents]
-    if network.architecture.taps:
-        filters = matrices[network.architecture.synthesis_blocks - 1].cpu().numpy()
-        # One after the other: two planes of a large picture more, not all.
-        for k, plane in enumerate(planes):
-            planes[k] = smoothed(plane, filters[k])
-    picture = (header.width, header.height)
-    if device == "cpu":
-        arrays = [matrix.numpy() for matrix in matrices[: network.architecture.synthesis_blocks]]
-        return partial(paint_pyramid, network.architecture, arrays, planes, picture)
-    tensors = [torch.from_numpy(plane).to(device) for plane in planes]
-
-    def paint(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.float32]:
-        painted: NDArray[np.float32] = (
-            network.evaluate(matrices, tensors, picture, xs, ys).cpu().numpy()
-        )
-        return painted
-
-    return paint
-
-
-def _values(file: PrcFile) -> list[NDArray[np.float64]]:
-    return [layer.values for layer in file.layers]
-
-
-def choose_device(name: str) -> str:
-    """The torch device of a name; "auto" is a GPU where there is one.
-
-    Raises ValueError for another name, or a GPU that is not there.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"unknown device {name!r}; known are auto, cpu, cuda")
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
+def check_device(name: str) -> str:
+    """The device that a name stands for; raises ValueError for one that is not there."""
+    if name not in DEVICES:
+        raise ValueError(f"unknown device {name!r}; known are {', '.join(DEVICES)}")
+    if name != "cuda":
+        return "cpu"
+    try:
+        import torch
+    except ImportError:
+        raise ValueError("no PyTorch here, which --device cuda needs; use --device cpu") from None
+    if not torch.cuda.is_available():
         raise ValueError("no CUDA device here; use --device cpu")
-    return "cuda" if available and name != "cpu" else "cpu"
-
-
-def missing(file: PrcFile) -> str:
-    """What a file cut short lacks, in words."""
-    withheld = max(layer.withheld for layer in file.layers)
-    what = "metadata is missing"
-    if withheld:
-        bits, are = ("bit", "is") if withheld == 1 else (f"{withheld} bits", "are")
-        what = f"the last {bits} of the coefficients {are} missing"
-    if file.order:
-        lacking = sum(layer.withheld for layer in file.layers)
-        planes = sum(bit_planes([layer.model for layer in file.layers]))
-        of_all = f"{lacking} of {planes} bit planes of the coefficients are missing"
-        what = of_all if lacking else what
-    if file.missing:
-        network = file.header.network
-        assert isinstance(network, Pyramid)
-        shapes = network.planes(file.header.width, file.header.height)
-        what = f"the last {file.missing} of {sum(h * w for h, w in shapes)} latents are missing"
-    lacking = len(file.header.network.blocks) - len(file.layers)
-    if lacking:
-        assert isinstance(file.header.network, Siren)
-        siren = file.header.network
-        what = f"{lacking // siren.layers} of {len(siren.stages)} stages are missing"
-    return f"cut short after {file.bytes_read} bytes: {what}"
+    return name
 
 
 def _window(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -200,18 +201,32 @@ def to_unit(raster: Raster) -> NDArray[np.float32]:
     return unit
 
 
-def from_unit(array: NDArray[np.floating[Any]], bits: int) -> Samples:
-    """Quantize an array of any shape, 0 to 1, to `bits` = 8 or 16: clamp, scale, round half up.
+def to_samples(
+    array: NDArray[np.floating[Any]], bits: int, low: int = 0, high: int | None = None
+) -> Samples:
+    """Quantize an array of any shape, 0 to 1, to integers: clamp, scale, round half up.
 
-    NaN becomes 0, so that hostile coefficients give the same picture on every machine.
+    `bits`, 8 or 16, is the depth of the result, 0 stands for `low` and 1 for `high`, by default the
+    largest integer. NaN becomes `low`, so that hostile coefficients give the same picture on every
+    machine.
 
-    >>> from_unit(np.array([-1.0, 0.5, 2.0, np.nan]), bits=8)
+    >>> to_samples(np.array([-1.0, 0.5, 2.0, np.nan]), bits=8)
     array([  0, 128, 255,   0], dtype=uint8)
     """
-    peak = np.float32((1 << bits) - 1)
-    rounded = np.floor(np.fmin(np.fmax(array, 0), 1) * peak + 0.5)
+    span = np.float32(((1 << bits) - 1 if high is None else high) - low)
+    rounded = np.floor(np.fmin(np.fmax(array, 0), 1) * span + 0.5)
     samples: Samples = rounded.astype(np.uint8 if bits == 8 else np.uint16)
+    if low:
+        samples += samples.dtype.type(low)
     return samples
+
+
+@cache
+def srgb_profile() -> bytes:
+    """An ICC profile of sRGB, by LittleCMS."""
+    from PIL import ImageCms
+
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 _SUFFIXES = {

@@ -13,11 +13,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from inrcodec import prc
 from inrcodec.container.fields import CutShort
-from inrcodec.decoder import picture_of
+from inrcodec.decoder import View, picture_of
 from inrcodec.errors import ImageError
 from inrcodec.files import write_atomically
 from inrcodec.image import from_pillow
+from inrcodec.limits import DEFAULT_LIMITS, Limits
 from inrcodec.metrics import psnr
+from inrcodec.prc import FileReader
 
 FRAMES = 12
 """Pictures of an animation or a contact sheet."""
@@ -34,7 +36,10 @@ COLUMNS = 4
 
 
 class ProgressiveDecoder:
-    """Decodes a file while its bytes arrive.
+    """Decodes a file while its bytes arrive. Each byte is read about once, however they are cut.
+
+    Attributes:
+        complete: whether all of the file has arrived.
 
     >>> import inrcodec, numpy
     >>> ramp = Image.fromarray(numpy.arange(0, 250, 10, dtype=numpy.uint8).reshape(5, 5))
@@ -50,10 +55,13 @@ class ProgressiveDecoder:
         scale: float | None = None,
         device: str = "auto",
         region: tuple[float, float, float, float] | None = None,
+        *,
+        max_pixels: int | None = DEFAULT_LIMITS.max_pixels,
+        max_work: float | None = DEFAULT_LIMITS.max_work,
     ) -> None:
         """The arguments are those of `decode`."""
-        self._options = {"size": size, "scale": scale, "device": device, "region": region}
-        self._data = bytearray()
+        self._view = View(size, scale, region, device, Limits(max_pixels, max_work))
+        self._reader = FileReader(limits=self._view.limits)
         self._shown = 0
         self.complete = False
 
@@ -64,15 +72,18 @@ class ProgressiveDecoder:
             FormatError: not a readable `.prc` file, or bytes after its end.
             ImageError, ValueError: as `decode`.
         """
-        self._data += data
+        known = self._reader.header is not None
+        self._reader.feed(data)
+        if not known and self._reader.header is not None:
+            self._view.check(self._reader.header)
+        if self._reader.bytes_read == self._shown:
+            return None
         try:
-            file = prc.open(bytes(self._data))
+            file = self._reader.file()
         except CutShort:
             return None
-        if file.bytes_read == self._shown:
-            return None
         self._shown, self.complete = file.bytes_read, file.complete
-        return picture_of(file, **self._options)  # type: ignore[arg-type]
+        return picture_of(file, self._view)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +124,8 @@ def stages(
         FormatError: not a readable `.prc` file, or a share of it that shows nothing.
         ImageError: the reference has another size or other channels.
     """
-    file = prc.open(data)
-    last = picture_of(file, device=device)
+    file, view = prc.open(data), View(device=device)
+    last = picture_of(file, view)
     wanted = from_pillow(last if reference is None else reference)
     if wanted.samples.shape != from_pillow(last).samples.shape:
         raise ImageError(
@@ -133,7 +144,7 @@ def stages(
         if even and prefix.bytes_read == used:
             continue
         used = prefix.bytes_read
-        picture = picture_of(prefix, device=device)
+        picture = picture_of(prefix, view)
         raster = from_pillow(picture)
         quality = psnr(raster.samples, wanted.samples, wanted.peak)
         found.append(Stage(size, size / len(data), picture, quality, prefix.complete))

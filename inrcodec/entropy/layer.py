@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,3 +39,14 @@ class Layer:
     def bits_per_coefficient(self) -> float:
         """The ideal code length of the symbols, bits per coefficient."""
         return self.bits / len(self.symbols)
+
+
+def check_layers(layers: Sequence[Layer], counts: Sequence[int]) -> None:
+    """Raise ValueError where layers do not have `counts` symbols, or these exceed their models."""
+    if len(layers) != len(counts):
+        raise ValueError(f"{len(layers)} layers for a network of {len(counts)}")
+    for i, (layer, k) in enumerate(zip(layers, counts, strict=True)):
+        if layer.symbols.shape != (k,) or layer.withheld:
+            raise ValueError(f"layer {i} must have {k} whole symbols, not {layer.symbols.shape}")
+        if max(int(layer.symbols.max()), -int(layer.symbols.min())) > layer.model.largest:
+            raise ValueError(f"layer {i} has a symbol beyond ±{layer.model.largest}")

@@ -1,1 +1,65 @@
 """The family `pyramid`: sine layers over latent planes with a context network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from inrcodec.container.fields import Fields
+from inrcodec.container.head import Header, Shape
+from inrcodec.content import Content, ContentReader, Painter
+from inrcodec.families.pyramid import shape
+
+if TYPE_CHECKING:
+    from inrcodec.job import Aim, Attempt, Job
+
+
+class PyramidFamily:
+    """The family as the shell sees it; the parts that encode and paint load when they are used."""
+
+    id = shape.Pyramid.family_id
+    name = shape.Pyramid.family
+
+    def read_shape(self, fields: Fields, channels: int) -> Callable[[], Shape]:
+        """Read the fields of a shape; the result makes it, or raises ValueError."""
+        return shape.read_shape(fields, channels)
+
+    def reader(self, header: Header, finest: int) -> ContentReader:
+        """A reader of the segments that hold coefficients and latents."""
+        from inrcodec.families.pyramid.segments import PyramidReader
+
+        return PyramidReader(header, finest)
+
+    def painter(self, header: Header, content: Content, device: str) -> Painter:
+        """The picture of a file as a function of columns and rows."""
+        from inrcodec.families.pyramid.paint import painter
+
+        return painter(header, content, device)
+
+    def check(self, job: Job) -> None:
+        """Raise ValueError where the family cannot do what a job asks for."""
+        if job.order != "none":
+            raise ValueError(
+                f"order {job.order} is for the family siren; leave one of the two away"
+            )
+
+    def encode(self, job: Job, aim: Aim) -> bytes:
+        """The file of one training; raises TargetError where its size cannot be reached."""
+        from inrcodec.families.pyramid.encode import encode
+
+        return encode(job, aim)
+
+    def expected_bytes(self, job: Job, psnr: float) -> int:
+        """About what a file of a PSNR takes, bytes."""
+        from inrcodec.families.pyramid.encode import expected_bytes
+
+        return expected_bytes(job, psnr)
+
+    def next_aim(self, job: Job, attempts: Sequence[Attempt]) -> Aim | None:
+        """What to aim at after attempts that all missed a PSNR; None to give up."""
+        from inrcodec.families.pyramid.encode import next_aim
+
+        return next_aim(job, attempts)
+
+
+PYRAMID = PyramidFamily()

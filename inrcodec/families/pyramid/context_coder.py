@@ -1,7 +1,7 @@
-"""Latent planes by their context network and a range coder, exactly, on any machine.
+"""Range coding of latent planes by their context network, in integers: alike on every machine.
 
-The network of `kernels.context` in fixed point: weights are integers in units of 2^-12, and all
-arithmetic is on integers below 2^53, held in float64 where products and sums are exact in any
+The network is that of `kernels.rate` in fixed point: weights are integers in units of 2^-12. All
+arithmetic is on integers below 2^53, held in float64, where products and sums are exact in any
 order. `docs/format.md`, sections "Context network" and "Latents", is the specification.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,13 +47,17 @@ _TABLE = np.array([exp2_weight(i << 24) for i in range(257)], dtype=np.int64)
 _RATES = np.array([_OCTAVE[i % 8] >> (i // 8) for i in range(SCALES)], dtype=np.int64)
 
 COLUMNS = 32
-"""Columns of a plane whose scales adapt together."""
+"""Columns of a plane that share a correction of the scale."""
 
 MOST_AWAY = 1 << 18
-"""How far they may, in units of 2^-15 octaves: eight octaves."""
+"""Largest correction of a scale, in units of 2^-15 octaves: eight octaves."""
 
 FARTHEST = 512
-"""From its centre, in sixteenths: a latent that is further off teaches as much as one there."""
+"""Largest distance from the centre that changes a correction more than a smaller one, in
+sixteenths."""
+
+GUARD = 16
+"""Zero bytes behind those that are known."""
 
 _U64 = np.uint64
 
@@ -73,92 +77,67 @@ def fixed_point(matrices: Sequence[NDArray[np.float64]]) -> tuple[Fixed, ...]:
     return tuple(arrays)
 
 
-def encode_planes(
-    planes: Sequence[Plane],
-    chosen: range,
-    latents: Latents,
-    network: tuple[Fixed, ...],
-    largest: Sequence[int],
-    adaptive: bool = False,
-) -> bytes:
-    """Code the chosen planes of integers, whose magnitudes are at most those of `largest` each.
+class PlaneTables(NamedTuple):
+    """What the kernels need of a plane.
 
-    `latents` is the array of all planes; those before the first one chosen give it context. With
-    `adaptive` the scales follow the latents.
+    Attributes:
+        plane: the plane with its border (h + 3, w + 6), float32.
+        near: the plane of its first context values, with its border, or one zero.
+        near_rows: (h, 2), rows of `near` at each latent and beside it.
+        near_cols: (w, 2), columns of `near` at each latent and beside it.
+        far: the plane of its last context value, with its border, or one zero.
+        far_rows: (h, 2), rows of `far`.
+        far_cols: (w, 2), columns of `far`.
+        level: its level.
+        later: how many planes of this level follow it.
     """
-    # A latent costs at most 24 bits, and now and then four bytes come at once.
-    buffer = np.zeros(sum(planes[i].stop - planes[i].start for i in chosen) * 3 + 64, np.uint8)
-    state = np.array([0, (1 << 64) - 1], dtype=np.uint64)
-    size = 0
-    for index, most in zip(chosen, largest, strict=True):
-        if most:
-            tables = tables_of(planes[index], planes, latents)
-            slopes = scale_slopes(adaptive)
-            size = _encode_plane(*tables, network, slopes, most, state, buffer, size)
-    low, width = (int(value) for value in state)
-    low += int.from_bytes(buffer[:size].tobytes(), "big") << 64
-    return _shortest(low, width, size)
+
+    plane: Latents
+    near: Latents
+    near_rows: Indices
+    near_cols: Indices
+    far: Latents
+    far_rows: Indices
+    far_cols: Indices
+    level: int
+    later: int
 
 
-def decode_planes(
-    data: bytes,
-    planes: Sequence[Plane],
-    chosen: range,
-    latents: Latents,
-    network: tuple[Fixed, ...],
-    largest: Sequence[int],
-    adaptive: bool = False,
-    cut: bool = False,
-    first: bool = False,
-) -> int:
-    """Decode into `latents` what `encode_planes` gave, and return how many latents that are.
+class Progress(NamedTuple):
+    """The state of a range coder within a plane, kept in arrays so that kernels may change it.
 
-    With `cut` the data may end anywhere. Latents that it does not determine stay 0. With `first`
-    the chosen planes are only the first of those coded, and what follows is not looked at.
-
-    Raises:
-        FormatError: the bytes are not those that `encode_planes` gives for any latents.
+    Attributes:
+        interval: (2,) uint64: lower end of the interval, or offset within it, and its width.
+        place: (4,) int64: bytes written or read, row and column of the next latent, and how many
+            latents of the plane are done.
+        local: corrections of the scale for each `COLUMNS` columns, in 2^-15 octaves.
+        whole: (1,), correction of the scale for the whole plane, likewise.
     """
-    padded = np.frombuffer(data + bytes(16), np.uint8)
-    state = np.array([int.from_bytes(padded[:8].tobytes(), "big"), (1 << 64) - 1], dtype=np.uint64)
-    size, count = 8, 0
-    known = len(data) if cut else _ALL
-    for index, most in zip(chosen, largest, strict=True):
-        plane = planes[index]
-        plane.view(latents)[:] = 0
-        decoded = latents_in_plane = plane.shape[0] * plane.shape[1]
-        if most:
-            tables = tables_of(plane, planes, latents)
-            slopes = scale_slopes(adaptive)
-            size, decoded = _decode_plane(
-                *tables, network, slopes, most, state, padded, size, known
-            )
-        if size < 0:
-            raise FormatError("the coded latents are invalid")
-        count += decoded
-        if decoded < latents_in_plane:
-            break
-    if cut or first:
-        return count
-    offset, width = (int(value) for value in state)
-    low = int.from_bytes(data[:size].ljust(size, b"\0"), "big") - offset
-    if _shortest(low, width, size - 8) != data:
-        raise FormatError("the coded latents are invalid or followed by other bytes")
-    return count
+
+    interval: NDArray[np.uint64]
+    place: NDArray[np.int64]
+    local: NDArray[np.int64]
+    whole: NDArray[np.int64]
 
 
-Tables = tuple[Latents, Latents, Indices, Indices, Latents, Indices, Indices, int, int]
+class Work(NamedTuple):
+    """Buffers of the context network, and its output where it sees nothing but zeros (2,)."""
+
+    inputs: Fixed
+    h1: Fixed
+    h2: Fixed
+    out: Fixed
+    empty: NDArray[np.int64]
 
 
-def tables_of(plane: Plane, planes: Sequence[Plane], latents: Latents) -> Tables:
-    """What the kernels need of a plane in the array of all: it, its near and far one with the
-    tables of their places, its level and how many planes of that level follow."""
+def tables_of(plane: Plane, planes: Sequence[Plane], latents: Latents) -> PlaneTables:
+    """The tables of a plane in the array of all latents."""
     nothing = np.zeros((1, 1), np.float32)
     near, far = (
         nothing if parents.plane is None else planes[parents.plane].view(latents)
         for parents in (plane.near, plane.far)
     )
-    return (
+    return PlaneTables(
         plane.view(latents),
         near,
         plane.near.rows,
@@ -169,6 +148,146 @@ def tables_of(plane: Plane, planes: Sequence[Plane], latents: Latents) -> Tables
         plane.level,
         plane.later,
     )
+
+
+def _work_of(plane: Plane, network: tuple[Fixed, ...]) -> Work:
+    inputs = np.zeros(len(network[0]))
+    inputs[-2], inputs[-1] = plane.level, plane.later
+    work = Work(
+        inputs,
+        np.zeros(len(network[1])),
+        np.zeros(len(network[3])),
+        np.zeros(2),
+        np.zeros(2, np.int64),
+    )
+    work.empty[:] = _predict(work.inputs, network, work.h1, work.h2, work.out)
+    return work
+
+
+def _begin(interval: NDArray[np.uint64], size: int, plane: Plane) -> Progress:
+    """The state at the first latent of a plane."""
+    local = np.zeros(plane.shape[1] // COLUMNS + 1, np.int64)
+    return Progress(interval, np.array([size, 0, 0, 0], np.int64), local, np.zeros(1, np.int64))
+
+
+def encode_planes(
+    planes: Sequence[Plane],
+    chosen: range,
+    latents: Latents,
+    network: tuple[Fixed, ...],
+    largest: Sequence[int],
+) -> bytes:
+    """Code the chosen planes of integers, whose magnitudes are at most those of `largest` each.
+
+    `latents` is the array of all planes; those before the first one chosen give it context.
+    """
+    # A latent costs at most 24 bits, and now and then four bytes come at once.
+    buffer = np.zeros(sum(planes[i].stop - planes[i].start for i in chosen) * 3 + 64, np.uint8)
+    interval = np.array([0, (1 << 64) - 1], dtype=np.uint64)
+    size = 0
+    for index, most in zip(chosen, largest, strict=True):
+        if most:
+            plane = planes[index]
+            tables, work = tables_of(plane, planes, latents), _work_of(plane, network)
+            progress = _begin(interval, size, plane)
+            _encode_plane(tables, network, scale_slopes(), most, progress, work, buffer)
+            size = int(progress.place[0])
+    low, width = (int(value) for value in interval)
+    low += int.from_bytes(buffer[:size].tobytes(), "big") << 64
+    return _shortest(low, width, size)
+
+
+class PlanesDecoder:
+    """Decodes what `encode_planes` gave, from bytes that may arrive little by little.
+
+    Attributes:
+        done: how many of the chosen planes are decoded to their end.
+        count: how many latents are decoded, those of whole planes included.
+    """
+
+    def __init__(
+        self,
+        planes: Sequence[Plane],
+        chosen: range,
+        latents: Latents,
+        network: tuple[Fixed, ...],
+        largest: Sequence[int],
+    ) -> None:
+        """Arguments as of `encode_planes`; the latents are decoded into `latents`.
+
+        Latents that the bytes do not determine yet are 0.
+        """
+        self._planes, self._chosen, self._latents = planes, chosen, latents
+        self._network, self._largest = network, largest
+        self._interval = np.array([0, (1 << 64) - 1], dtype=np.uint64)
+        self._known = 0
+        self._place = 8
+        self._states: tuple[PlaneTables, Work, Progress] | None = None
+        self.done, self.count = 0, 0
+
+    def decode(self, data: bytes, cut: bool) -> None:
+        """Decode on; `data` are all bytes so far, to which later calls append.
+
+        With `cut` more bytes may follow, and only latents that these cannot change are decoded.
+
+        Raises:
+            FormatError: the bytes are not those that `encode_planes` gives for any latents.
+        """
+        self._append(data)
+        known = self._known if cut else _ALL
+        while self.done < len(self._chosen):
+            plane = self._planes[self._chosen[self.done]]
+            size = plane.shape[0] * plane.shape[1]
+            if self._largest[self.done]:
+                decoded = self._decode_plane(plane, data, known)
+                if decoded < size:
+                    return
+                self._states = None
+            self.done += 1
+            self.count += size
+
+    @property
+    def partial(self) -> int:
+        """Latents that are decoded of the plane after those that are done."""
+        return 0 if self._states is None else int(self._states[2].place[3])
+
+    def end(self, data: bytes) -> None:
+        """Make sure that `data` are the bytes that `encode_planes` gives for the latents.
+
+        Raises:
+            FormatError: they are not.
+        """
+        offset, width = (int(value) for value in self._interval)
+        low = int.from_bytes(bytes(data[: self._place]).ljust(self._place, b"\0"), "big") - offset
+        if _shortest(low, width, self._place - 8) != data:
+            raise FormatError("the coded latents are invalid or followed by other bytes")
+
+    def _append(self, data: bytes) -> None:
+        """Add bytes to the interval that it has read before they were known, as 0."""
+        offset = int(self._interval[0])
+        for i in range(self._known, min(len(data), self._place)):
+            offset += data[i] << 8 * (self._place - 1 - i)
+        self._interval[0] = offset
+        self._known = len(data)
+
+    def _decode_plane(self, plane: Plane, data: bytes, known: int) -> int:
+        """How many latents of a plane are decoded now."""
+        if self._states is None:
+            tables = tables_of(plane, self._planes, self._latents)
+            work = _work_of(plane, self._network)
+            self._states = tables, work, _begin(self._interval, self._place, plane)
+        tables, work, progress = self._states
+        first = self._place
+        rest = np.frombuffer(bytes(data[first:]) + bytes(GUARD), np.uint8)
+        most = self._largest[self.done]
+        slopes = scale_slopes()
+        ok = _decode_plane(
+            tables, self._network, slopes, most, progress, work, (rest, first, known)
+        )
+        if not ok:
+            raise FormatError("the coded latents are invalid")
+        self._place = int(progress.place[0])
+        return int(progress.place[3])
 
 
 def _shortest(low: int, width: int, size: int) -> bytes:
@@ -183,19 +302,17 @@ def _shortest(low: int, width: int, size: int) -> bytes:
 
 
 @cache
-def scale_slopes(adaptive: bool) -> NDArray[np.int64]:
-    """What a latent costs more at a scale half an octave above than half an octave below, in 1/256
-    bits: (SCALES, FARTHEST + 1), by the scale and the distance from the centre in sixteenths.
+def scale_slopes() -> NDArray[np.int64]:
+    """Slopes of a latent's cost (SCALES, FARTHEST + 1), by scale and distance from the centre.
 
-    Empty where scales don't adapt.
+    A slope is the cost at a scale half an octave above minus that at a scale half an octave below,
+    in 1/256 bits; distances are in sixteenths.
     """
-    if not adaptive:
-        return np.zeros((0, 0), np.int64)
     t = np.arange(FARTHEST + 1)
     scales = np.arange(SCALES)[:, None]
 
     def tail(u: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Of the distribution beyond a distance, in units of 2^-32."""
+        """The share of the distribution beyond a distance, in units of 2^-32."""
         exponent = u * _RATES[scales]
         i, fraction = (exponent >> 24) & 255, (exponent >> 8) & 65535
         share = _TABLE[i] - ((_TABLE[i] - _TABLE[i + 1]) * fraction >> 16)
@@ -229,35 +346,12 @@ def _logarithms(x: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @compiled
-def _adapted(scale: Any, local: Any, whole: Any) -> Any:
-    """The index of the scale after what was learned from these columns, and the whole plane."""
-    return min(max(scale + ((local + whole + (1 << 12)) >> 13), 0), SCALES - 1)
-
-
-@compiled
-def _learned(slope: Any, local: Any, whole: Any) -> Any:
-    """What is known after a latent whose cost has this slope."""
-    local = min(max(local - 4 * slope, -MOST_AWAY), MOST_AWAY)
-    return local, min(max(whole - slope, -MOST_AWAY), MOST_AWAY)
-
-
-@compiled
-def _gather(
-    plane: Any,
-    near: Any,
-    near_rows: Any,
-    near_cols: Any,
-    far: Any,
-    far_rows: Any,
-    far_cols: Any,
-    y: int,
-    x: int,
-    inputs: Any,
-) -> bool:
-    """The latents that a latent's context network sees, and whether one of them is not 0.
+def _gather(tables: Any, y: int, x: int, inputs: Any) -> bool:
+    """Write what the context network sees of a latent; return whether any latent there is not 0.
 
     The last two inputs, the constants of the plane, stay as they are.
     """
+    plane, near, near_rows, near_cols, far, far_rows, far_cols = tables[:7]
     n = len(inputs) - OTHER_INPUTS
     for j in range(n):
         inputs[j] = plane[y + BORDER + PLACES[j, 0], x + BORDER + PLACES[j, 1]]
@@ -327,47 +421,41 @@ def _below(symbol: Any, most: Any, centre: Any, scale: Any) -> Any:
 
 
 @compiled
+def _predicted(tables: Any, network: Any, progress: Any, work: Any, y: int, x: int) -> Any:
+    """Centre in 1/16, and index of the scale with its correction, of the latent at y, x."""
+    centre, scale = work.empty[0], work.empty[1]
+    if _gather(tables, y, x, work.inputs):
+        centre, scale = _predict(work.inputs, network, work.h1, work.h2, work.out)
+    away = progress.local[x // COLUMNS] + progress.whole[0]
+    return centre, min(max(scale + ((away + (1 << 12)) >> 13), 0), SCALES - 1)
+
+
+@compiled
+def _correct(slopes: Any, progress: Any, x: int, symbol: Any, centre: Any, scale: Any) -> None:
+    """Correct the scales of the columns around x, and of the plane, after a latent."""
+    slope = slopes[scale, min(abs(16 * symbol - centre), FARTHEST)]
+    at = x // COLUMNS
+    progress.local[at] = min(max(progress.local[at] - 4 * slope, -MOST_AWAY), MOST_AWAY)
+    progress.whole[0] = min(max(progress.whole[0] - slope, -MOST_AWAY), MOST_AWAY)
+
+
+@compiled
 def _guess(centre: int, most: int) -> int:
     return min(max((centre + 8) >> 4, -most), most)
 
 
 @compiled
 def _encode_plane(
-    plane: Any,
-    near: Any,
-    near_rows: Any,
-    near_cols: Any,
-    far: Any,
-    far_rows: Any,
-    far_cols: Any,
-    level: int,
-    later: int,
-    network: Any,
-    slopes: Any,
-    most: int,
-    state: Any,
-    buffer: Any,
-    size: int,
-) -> int:
-    """Append a plane to the buffer; returns its new size."""
-    inputs, out = np.zeros(len(network[0])), np.zeros(2)
-    inputs[-2], inputs[-1] = level, later
-    h1, h2 = np.zeros(len(network[1])), np.zeros(len(network[3]))
-    empty = _predict(inputs, network, h1, h2, out)
-    low, width = state[0], state[1]
-    adaptive = len(slopes) > 0
-    local, whole = np.zeros(plane.shape[1] // COLUMNS + 1, np.int64), np.int64(0)
+    tables: Any, network: Any, slopes: Any, most: int, progress: Any, work: Any, buffer: Any
+) -> None:
+    """Append a plane to the buffer."""
+    plane = tables.plane
+    low, width, size = progress.interval[0], progress.interval[1], progress.place[0]
     for y in range(plane.shape[0] - BORDER):
         for x in range(plane.shape[1] - 2 * BORDER):
-            centre, scale = empty
-            if _gather(plane, near, near_rows, near_cols, far, far_rows, far_cols, y, x, inputs):
-                centre, scale = _predict(inputs, network, h1, h2, out)
+            centre, scale = _predicted(tables, network, progress, work, y, x)
             symbol = np.int64(plane[y + BORDER, x + BORDER])
-            if adaptive:
-                at = x // COLUMNS
-                scale = _adapted(scale, local[at], whole)
-                slope = slopes[scale, min(abs(16 * symbol - centre), FARTHEST)]
-                local[at], whole = _learned(slope, local[at], whole)
+            _correct(slopes, progress, x, symbol, centre, scale)
             below = _below(symbol, most, centre, scale)
             count = _below(symbol + 1, most, centre, scale) - below
             unit = width >> _U64(PRECISION)
@@ -386,101 +474,89 @@ def _encode_plane(
                 size += 4
                 low <<= _U64(32)
                 width <<= _U64(32)
-    state[0], state[1] = low, width
-    return size
+    progress.interval[0], progress.interval[1], progress.place[0] = low, width, size
 
 
 @compiled
 def _decode_plane(
-    plane: Any,
-    near: Any,
-    near_rows: Any,
-    near_cols: Any,
-    far: Any,
-    far_rows: Any,
-    far_cols: Any,
-    level: int,
-    later: int,
-    network: Any,
-    slopes: Any,
-    most: int,
-    state: Any,
-    data: Any,
-    size: int,
-    known: int,
-) -> tuple[int, int]:
-    """Decode a plane; returns how many bytes are used so far, or -1 where they are invalid.
+    tables: Any, network: Any, slopes: Any, most: int, progress: Any, work: Any, source: Any
+) -> bool:
+    """Decode a plane from where `progress` is; return False where the bytes are invalid.
 
-    Of the bytes only the first `known` are; then also returns how many latents these determine.
+    `source` is the bytes from the position `first` on, that position, and how many bytes of all are
+    known. The kernel stops before the first latent that unknown bytes may change.
     """
-    inputs, out = np.zeros(len(network[0])), np.zeros(2)
-    inputs[-2], inputs[-1] = level, later
-    h1, h2 = np.zeros(len(network[1])), np.zeros(len(network[3]))
-    empty = _predict(inputs, network, h1, h2, out)
-    offset, width = state[0], state[1]
-    adaptive = len(slopes) > 0
-    local, whole = np.zeros(plane.shape[1] // COLUMNS + 1, np.int64), np.int64(0)
-    count = 0
-    for y in range(plane.shape[0] - BORDER):
-        for x in range(plane.shape[1] - 2 * BORDER):
-            centre, scale = empty
-            if _gather(plane, near, near_rows, near_cols, far, far_rows, far_cols, y, x, inputs):
-                centre, scale = _predict(inputs, network, h1, h2, out)
-            if adaptive:
-                scale = _adapted(scale, local[x // COLUMNS], whole)
-            unit = width >> _U64(PRECISION)
-            quantile = np.int64(offset // unit)
-            if quantile >= 1 << PRECISION:
-                return -1, count
-            symbol = _guess(centre, most)
-            below, above = (
-                _below(symbol, most, centre, scale),
-                _below(symbol + 1, most, centre, scale),
-            )
-            if not below <= quantile < above:
-                first, last = (-most, symbol - 1) if quantile < below else (symbol + 1, most)
-                while first < last:
-                    middle = (first + last + 1) >> 1
-                    if _below(middle, most, centre, scale) <= quantile:
-                        first = middle
-                    else:
-                        last = middle - 1
-                symbol = first
-                below = _below(symbol, most, centre, scale)
-                above = _below(symbol + 1, most, centre, scale)
-            if size > known:
-                unknown = size - known
-                # What is unknown counts as 0 so far; is the symbol the same if it is all ones?
-                if unknown >= 8 or unit * _U64(above) - offset < (_U64(1) << _U64(8 * unknown)):
-                    return size, count
-            plane[y + BORDER, x + BORDER] = symbol
-            count += 1
-            if adaptive:
-                at = x // COLUMNS
-                slope = slopes[scale, min(abs(16 * symbol - centre), FARTHEST)]
-                local[at], whole = _learned(slope, local[at], whole)
-            offset -= unit * _U64(below)
-            width = unit * _U64(above - below)
-            if width < _U64(1 << 32):
-                word = _U64(0)
-                for i in range(4):
-                    byte = data[size + i] if size + i < len(data) else 0
-                    word = (word << _U64(8)) | _U64(byte)
-                size += 4
-                offset = (offset << _U64(32)) | word
-                width <<= _U64(32)
-    state[0], state[1] = offset, width
-    return size, count
+    data, first, known = source
+    plane = tables.plane
+    offset, width, size = progress.interval[0], progress.interval[1], progress.place[0]
+    columns = plane.shape[1] - 2 * BORDER
+    start, end = progress.place[3], (plane.shape[0] - BORDER) * columns
+    y, x = progress.place[1], progress.place[2]
+    for n in range(start, end):
+        centre, scale = _predicted(tables, network, progress, work, y, x)
+        unit = width >> _U64(PRECISION)
+        quantile = np.int64(offset // unit)
+        if quantile >= 1 << PRECISION:
+            return False
+        symbol, below, above = _symbol_at(quantile, most, centre, scale)
+        if size > known:
+            unknown = size - known
+            # Unknown bytes count as 0 so far; is the symbol the same if all their bits are 1?
+            if unknown >= 8 or unit * _U64(above) - offset < (_U64(1) << _U64(8 * unknown)):
+                progress.interval[0], progress.interval[1] = offset, width
+                progress.place[0], progress.place[1] = size, y
+                progress.place[2], progress.place[3] = x, n
+                return True
+        plane[y + BORDER, x + BORDER] = symbol
+        _correct(slopes, progress, x, symbol, centre, scale)
+        offset -= unit * _U64(below)
+        width = unit * _U64(above - below)
+        if width < _U64(1 << 32):
+            word = _U64(0)
+            for i in range(4):
+                at = size + i - first
+                byte = data[at] if at < len(data) else 0
+                word = (word << _U64(8)) | _U64(byte)
+            size += 4
+            offset = (offset << _U64(32)) | word
+            width <<= _U64(32)
+        x += 1
+        if x == columns:
+            x = 0
+            y += 1
+    progress.interval[0], progress.interval[1] = offset, width
+    progress.place[0], progress.place[1], progress.place[2], progress.place[3] = size, y, x, end
+    return True
+
+
+@compiled
+def _symbol_at(quantile: Any, most: Any, centre: Any, scale: Any) -> Any:
+    """The symbol whose interval holds a quantile, and the bounds of that interval."""
+    symbol = _guess(centre, most)
+    below = _below(symbol, most, centre, scale)
+    above = _below(symbol + 1, most, centre, scale)
+    if below <= quantile < above:
+        return symbol, below, above
+    first, last = (-most, symbol - 1) if quantile < below else (symbol + 1, most)
+    while first < last:
+        middle = (first + last + 1) >> 1
+        if _below(middle, most, centre, scale) <= quantile:
+            first = middle
+        else:
+            last = middle - 1
+    return first, _below(first, most, centre, scale), _below(first + 1, most, centre, scale)
 
 
 @compiled
 def latent_bits(
     tables: Any, network: Any, most: int, y: int, x: int, inputs: Any, h1: Any, h2: Any, out: Any
 ) -> Any:
-    """What the latent in row y, column x of a plane costs; `inputs` ends with its constants."""
-    plane, near, near_rows, near_cols, far, far_rows, far_cols, _, _ = tables
-    _gather(plane, near, near_rows, near_cols, far, far_rows, far_cols, y, x, inputs)
+    """Bits of the latent at y, x of a plane, without corrections of the scale.
+
+    `inputs` ends with the constants of the plane; the other arrays are buffers.
+    """
+    _gather(tables, y, x, inputs)
     centre, scale = _predict(inputs, network, h1, h2, out)
-    symbol = np.int64(plane[y + BORDER, x + BORDER])
+    symbol = np.int64(tables[0][y + BORDER, x + BORDER])
     share = _below(symbol + 1, most, centre, scale) - _below(symbol, most, centre, scale)
     return PRECISION - math.log2(share)

@@ -1,19 +1,46 @@
-"""A pyramid's picture on any grid, by the fused kernels; the reference is `PyramidNetwork`."""
+"""A pyramid's picture on any grid, by kernels (Numba); on a GPU by PyTorch.
+
+The reference is `PyramidNetwork`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inrcodec.container.head import Header
+from inrcodec.content import Content, Painter
 from inrcodec.families.pyramid.kernels import output_filter as filtering
 from inrcodec.families.pyramid.kernels import synthesis as pyramid
 from inrcodec.families.pyramid.kernels.blocks import BLOCK, fours, padded
+from inrcodec.families.pyramid.kernels.plane_filter import smoothed
 from inrcodec.families.pyramid.latents import around, interpolation
+from inrcodec.families.pyramid.parameters import grow
 from inrcodec.families.pyramid.shape import Pyramid
 
 Array = NDArray[np.float32]
+
+
+def painter(header: Header, content: Content, device: str) -> Painter:
+    """The picture as a function of columns and rows; missing planes count as 0."""
+    shape = header.network
+    assert isinstance(shape, Pyramid)
+    matrices = grow(header, [layer.values for layer in content.layers])
+    planes = [np.ascontiguousarray(plane, np.float32) for plane in content.latents]
+    if shape.taps:
+        taps = matrices[shape.synthesis_blocks - 1]
+        # One after the other: two planes of a large picture more, not all.
+        for k, plane in enumerate(planes):
+            planes[k] = smoothed(plane, taps[k])
+    picture = (header.width, header.height)
+    if device == "cpu":
+        return partial(paint_pyramid, shape, matrices, planes, picture)
+    from inrcodec.families.pyramid.network import painter_on
+
+    return painter_on(device, shape, matrices, planes, picture)
 
 
 def paint_pyramid(

@@ -6,8 +6,11 @@ network.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+
+from inrcodec.container.fields import Fields
 
 LIMIT_LEVEL = 15
 """Coarsest level of a plane: 1/2^15 of the resolution of the longest possible side."""
@@ -61,8 +64,6 @@ class Pyramid:
         second: units of a second sine layer, likewise, or 0 where there is none.
         taps: on either side, of the filters along rows and columns that each plane goes through
             before it is interpolated, at most 3; 0 where there are none.
-        adaptive: whether the scales that the context network gives latents follow the latents that
-            were coded before in these columns of the plane.
 
     Raises:
         ValueError: an attribute is outside its range.
@@ -82,7 +83,6 @@ class Pyramid:
     filtered: bool = False
     second: int = 0
     taps: int = 0
-    adaptive: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what the attributes do not allow."""
@@ -101,6 +101,9 @@ class Pyramid:
             raise ValueError(f"planes of levels {self.levels}; none may be coarser than the first")
         if not 0 <= min(self.levels) <= self.levels[0] <= LIMIT_LEVEL:
             raise ValueError(f"planes of levels {self.levels}; they may be 0 to {LIMIT_LEVEL}")
+
+    family_id = 1
+    family = "pyramid"
 
     @property
     def blocks(self) -> tuple[tuple[int, int], ...]:
@@ -163,3 +166,69 @@ class Pyramid:
     def planes(self, width: int, height: int) -> list[tuple[int, int]]:
         """(h, w) of each plane of a picture."""
         return [(-(-height // (1 << n)), -(-width // (1 << n))) for n in self.levels]
+
+    def latents(self, width: int, height: int) -> int:
+        """Latents of all planes of a picture."""
+        return sum(h * w for h, w in self.planes(width, height))
+
+    def reading_macs(self, width: int, height: int) -> float:
+        """Multiplications of reading all latents: the context network, for each of them."""
+        per_latent = sum(rows * (cols - 1) for rows, cols in self.blocks[-3:])
+        return float(self.latents(width, height) * per_latent)
+
+    def check_basis(self, basis: str) -> None:
+        """Allow every basis: it mixes the sine layers and the linear layer alone."""
+
+    def fields(self) -> bytes:
+        """The fields of a header: units, context, planes, and what these announce."""
+        units = self.width | (_SECOND if self.second else 0) | (_TAPS if self.taps else 0)
+        wide = _WIDE if self.neighbours == WIDE else 0
+        context = self.context | wide | (_FILTERED if self.filtered else 0)
+        optional = [value for value in (self.second, self.taps) if value]
+        levels = (*self.levels, 0)
+        pairs = [levels[i] << 4 | levels[i + 1] for i in range(0, len(self.levels), 2)]
+        return bytes([units, context, len(self.levels), *optional, *pairs])
+
+    def describe(self) -> str:
+        """The shape in words."""
+        second = f"and {self.second} " if self.second else ""
+        filters = "a filter, " if self.filtered else ""
+        filters += "filtered planes, " if self.taps else ""
+        return (
+            f"pyramid of {len(self.levels)} planes, {self.width} {second}sine units, {filters}"
+            f"2 x {self.context} context units that see {self.neighbours} neighbours"
+        )
+
+
+_WIDE, _FILTERED, _SECOND, _TAPS = 1, 2, 1, 2
+"""Bits of the bytes of units and context, whose numbers are multiples of four."""
+
+
+def read_shape(fields: Fields, channels: int) -> Callable[[], Pyramid]:
+    """Read what `Pyramid.fields` wrote; the result makes the shape, or raises ValueError."""
+    units, context, planes = fields.u8(), fields.u8(), fields.u8()
+    second = fields.u8() if units & _SECOND else 0
+    taps = fields.u8() if units & _TAPS else 0
+    count = min(planes, LIMIT_PLANES + 1)
+    pairs = fields.take(-(-count // 2))
+    levels = tuple(pairs[i // 2] >> (0 if i % 2 else 4) & 15 for i in range(count))
+
+    def make() -> Pyramid:
+        if units & _SECOND and not second:
+            raise ValueError("a second sine layer without units")
+        if units & _TAPS and not taps:
+            raise ValueError("filters of planes without taps")
+        if count % 2 and pairs[-1] & 15:
+            raise ValueError("a level behind the last plane")
+        return Pyramid(
+            channels,
+            width=units & ~3,
+            context=context & ~3,
+            levels=levels,
+            neighbours=WIDE if context & _WIDE else SMALL,
+            filtered=bool(context & _FILTERED),
+            second=second,
+            taps=taps,
+        )
+
+    return make

@@ -5,8 +5,11 @@ Source: SIREN (Sitzmann et al. 2020).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import accumulate
+
+from inrcodec.container.fields import Fields, varint
 
 LIMIT_WIDTH = 1024
 """Most sine units of a layer."""
@@ -82,6 +85,9 @@ class Siren:
         if self.D > LIMIT_PARAMETERS:
             raise ValueError(f"{self.D} parameters; there may be at most {LIMIT_PARAMETERS}")
 
+    family_id = 0
+    family = "siren"
+
     @property
     def layers(self) -> int:
         """The number of layers, with the linear one."""
@@ -145,3 +151,46 @@ class Siren:
     def D(self) -> int:  # noqa: N802
         """The number of parameters."""
         return sum(rows * cols for rows, cols in self.blocks)
+
+    def latents(self, width: int, height: int) -> int:
+        """Latents of a picture: a SIREN has none."""
+        return 0
+
+    def reading_macs(self, width: int, height: int) -> float:
+        """Multiplications of reading latents: none."""
+        return 0.0
+
+    def check_basis(self, basis: str) -> None:
+        """Raise ValueError for a basis that mixes coefficients of a SIREN in stages."""
+        if self.stages and basis != "identity":
+            raise ValueError(f"a SIREN in stages with the basis {basis}; it has the identity")
+
+    def fields(self) -> bytes:
+        """The fields of a header: depth and stages, the units of each stage, and both ω."""
+        stages = self.stages or (self.width,)
+        counts = self.depth - 1 | (len(stages) - 1) << 4
+        omegas = varint(int(self.omega_first * 4)) + varint(int(self.omega_hidden * 4))
+        return bytes([counts]) + b"".join(map(varint, stages)) + omegas
+
+    def describe(self) -> str:
+        """The shape in words."""
+        stages = f", in stages of {', '.join(map(str, self.stages))}" if self.stages else ""
+        return (
+            f"SIREN of {self.depth} sine layers of {self.width} units{stages}, "
+            f"omega {self.omega_first:g} and {self.omega_hidden:g}"
+        )
+
+
+def read_shape(fields: Fields, channels: int) -> Callable[[], Siren]:
+    """Read what `Siren.fields` wrote; the result makes the shape, or raises ValueError."""
+    counts = fields.u8()
+    stages = tuple(fields.varint() for _ in range((counts >> 4 & 7) + 1))
+    first, hidden = fields.varint() / 4, fields.varint() / 4
+
+    def make() -> Siren:
+        if counts >> 7:
+            raise ValueError("the byte of depth and stages has an unknown bit set")
+        plain = Siren(channels, sum(stages), (counts & 15) + 1, first, hidden)
+        return replace(plain, stages=stages) if len(stages) > 1 else plain
+
+    return make
