@@ -7,7 +7,7 @@
     image = inrcodec.decode(data)
     print(inrcodec.open(data).header)
 
-`open` reads a file's header and coefficients without loading torch; so does importing this package.
+Importing this package and reading or decoding files does not load PyTorch; encoding does.
 """
 
 from __future__ import annotations
@@ -52,3 +52,8 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those that are not loaded yet."""
+    return sorted({*globals(), *__all__})

@@ -11,7 +11,7 @@ from PIL import Image
 
 from inrcodec import decoder, prc
 from inrcodec.container.segments import ICC, metadata_segment
-from inrcodec.errors import TargetError
+from inrcodec.errors import MissingPackageError, TargetError
 from inrcodec.families import FAMILIES, Family, choose, named
 from inrcodec.image import Raster, from_pillow
 from inrcodec.job import DEFAULT_EFFORT, Aim, Attempt, Job, Target
@@ -86,6 +86,7 @@ def encode(
     Raises:
         ImageError: the picture cannot be encoded.
         TargetError: the budget or the PSNR cannot be reached; the message says what can be.
+        MissingPackageError: PyTorch is not installed.
         MemoryError: the GPU has too little memory for this picture.
         ValueError: an argument is outside its range, or more than one target is given.
 
@@ -95,6 +96,7 @@ def encode(
     >>> 194 <= len(data) <= 200
     True
     """
+    _require_torch()
     target = Target(max_bytes, bpp, psnr, quality)
     if basis not in BASES:
         raise ValueError(f"unknown basis {basis!r}; known are {', '.join(BASES)}")
@@ -117,6 +119,15 @@ def encode(
         report=report,
     )
     return encode_job(job, chosen or choose(job))
+
+
+def _require_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError(
+            "encoding needs PyTorch, which is not installed: pip install torch"
+        ) from error
 
 
 def encode_job(job: Job, family: Family) -> bytes:

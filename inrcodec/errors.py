@@ -17,3 +17,7 @@ class ImageError(CodecError):
 
 class TargetError(CodecError):
     """The requested rate or quality cannot be reached; the message says what can be."""
+
+
+class MissingPackageError(CodecError):
+    """A package that this task needs is not installed; the message says how to install it."""
