@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from inrcodec.pranc import philox
-from inrcodec.pranc.bases import Basis, make_basis
 from inrcodec.pranc.layout import NO_COMPACTION, coefficients
 from inrcodec.pranc.philox import Purpose
+from inrcodec.pranc.torch_bases import Basis, make_basis
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,8 @@ def _block(
     for name, start in zip(member.parameters, starts, strict=True):
         if not 0 < start.scale < math.inf:
             raise ValueError(f"the initial scale of {name} is {start.scale}, not positive")
-    u = philox.uniform(seed, (0, index, Purpose.INITIAL), rows * cols, device).reshape(rows, cols)
+    u = torch.from_numpy(philox.uniform(seed, (0, index, Purpose.INITIAL), rows * cols))
+    u = u.to(device).reshape(rows, cols)
     centre, spread = row([s.centre for s in starts]), row([s.spread for s in starts])
     return Block(
         layer=member.layer_name,

@@ -76,6 +76,7 @@ def test_theta_is_the_start_plus_the_scaled_basis(basis):
     alphas = drawn(pranc)
     for index, (block, alpha) in enumerate(zip(pranc.blocks, alphas, strict=True)):
         u = philox.uniform(SEED, (0, index, philox.Purpose.INITIAL), block.rows * block.cols)
+        u = torch.from_numpy(u)
         spread = 1 / math.sqrt(block.cols - 1)
         theta = spread * u + spread / math.sqrt(3) * block.basis.expand(alpha)
         torch.testing.assert_close(pranc.matrices(alphas)[index].flatten(), theta)
@@ -167,7 +168,7 @@ def test_gradients_reach_the_coefficients(basis):
 def test_training_the_coefficients_fits_a_cnn(basis):
     module = cnn()
     pranc = Reparametrization(module, SEED, basis, 128)
-    x = philox.uniform(1, (0, 0, 0), 32 * 16).reshape(32, 1, 4, 4)
+    x = torch.from_numpy(philox.uniform(1, (0, 0, 0), 32 * 16)).reshape(32, 1, 4, 4)
     y = (x[:, 0, 0, 0] > 0).long()
     alphas = [alpha.requires_grad_() for alpha in pranc.zeros()]
     optimizer = torch.optim.Adam(alphas, lr=0.1)
