@@ -19,7 +19,7 @@ DEVICES = [
     ),
 ]
 
-law = settings(deadline=None, max_examples=50)
+law = settings(deadline=None, max_examples=30)
 
 
 @st.composite
