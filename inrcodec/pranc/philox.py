@@ -1,7 +1,7 @@
-"""Pseudo-random numbers that are the same on every device: Philox4x32-10 (Salmon et al. 2011).
+"""Pseudo-random numbers that are the same on every machine: Philox4x32-10 (Salmon et al. 2011).
 
-All is int64 arithmetic on tensors, and signs, orders and uniforms follow from the bits by integer
-rules, so a file may depend on them. torch's own generators differ between devices and versions.
+Signs, orders and uniforms follow from the generator's words by integer rules, so a file may depend
+on them. This is the reference in plain NumPy; imports no torch.
 
 A *stream* `(item, block, purpose)` names one independent sequence of a seed: the words of stream s
 are the Philox outputs for the counters (0, *s), (1, *s), (2, *s) …, four words each.
@@ -10,13 +10,16 @@ are the Philox outputs for the counters (0, *s), (1, *s), (2, *s) …, four word
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-from torch import Tensor
-from torch.nn.functional import embedding
+import numpy as np
+from numpy.typing import NDArray
 
-Device = torch.device | str
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Stream = tuple[int, int, int]
+Integers = TypeVar("Integers", NDArray[Any], "Tensor")
 
 WORD = 0xFFFFFFFF
 """The largest 32-bit word."""
@@ -25,6 +28,8 @@ _ROUNDS = 10
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _INDEX_BITS = 31
+_CHUNK = 1 << 15
+"""Counters that are computed at one time: their words stay in a processor's cache."""
 
 
 class Purpose(IntEnum):
@@ -35,22 +40,33 @@ class Purpose(IntEnum):
     ORDER = 2
 
 
-def philox4x32(counter: Tensor, key: tuple[int, int]) -> Tensor:
-    """Philox4x32-10 of counters (…, 4), int64 holding 32-bit words, to as many words (…, 4).
+def rounds(
+    counter: tuple[Integers, Integers, Integers, Integers], key: tuple[int, int]
+) -> tuple[Integers, Integers, Integers, Integers]:
+    """Philox4x32-10 of counters, each of whose four words is an array; arrays broadcast.
 
-    >>> zero = philox4x32(torch.zeros(4, dtype=torch.int64), (0, 0))
-    >>> [f"{word:08x}" for word in zero.tolist()]
-    ['6627e8d5', 'e169c58d', 'bc57ac4c', '9b00dbd8']
+    The words are arrays of NumPy's uint64 or tensors of torch's int64, which hold 32 bits each: the
+    formula is the same for both.
     """
-    c0, c1, c2, c3 = counter.unbind(-1)
+    c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(_ROUNDS):
-        # The 64-bit products wrap to negative int64; the masks undo the sign of the shifted half.
+        # In int64 the 64-bit products wrap; the masks undo the sign of the shifted half.
         p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0, c1 = ((p1 >> 32) & WORD) ^ c1 ^ k0, p1 & WORD
         c2, c3 = ((p0 >> 32) & WORD) ^ c3 ^ k1, p0 & WORD
         k0, k1 = (k0 + _WEYL[0]) & WORD, (k1 + _WEYL[1]) & WORD
-    return torch.stack((c0, c1, c2, c3), -1)
+    return c0, c1, c2, c3
+
+
+def philox4x32(counter: NDArray[np.uint32], key: tuple[int, int]) -> NDArray[np.uint32]:
+    """Philox4x32-10 of counters (…, 4) to as many words (…, 4).
+
+    >>> [f"{word:08x}" for word in philox4x32(np.zeros(4, np.uint32), (0, 0))]
+    ['6627e8d5', 'e169c58d', 'bc57ac4c', '9b00dbd8']
+    """
+    c0, c1, c2, c3 = counter.reshape(-1, 4).T.astype(np.uint64)
+    return np.stack(rounds((c0, c1, c2, c3), key), -1).astype(np.uint32).reshape(counter.shape)
 
 
 def key(seed: int) -> tuple[int, int]:
@@ -63,42 +79,49 @@ def key(seed: int) -> tuple[int, int]:
     return seed & WORD, seed >> 32
 
 
-def words(seed: int, stream: Stream, count: int, device: Device = "cpu") -> Tensor:
-    """The first `count` 32-bit words of a stream, as int64 (count,).
+def words(seed: int, stream: Stream, count: int) -> NDArray[np.uint32]:
+    """The first `count` 32-bit words of a stream, (count,).
 
     Raises ValueError for a seed beyond 64 bits or a stream part beyond 32.
     """
     if not all(0 <= part <= WORD for part in stream):
         raise ValueError(f"stream {stream} is not made of unsigned 32-bit integers")
-    blocks = torch.arange(-(-count // 4), device=device)
-    counter = torch.stack((blocks, *(torch.full_like(blocks, part) for part in stream)), -1)
-    return philox4x32(counter, key(seed)).flatten()[:count]
+    halves = key(seed)
+    # Arrays, because NumPy 1 widens a uint64 scalar and a Python integer to float64.
+    item, block, purpose = (np.array([part], np.uint64) for part in stream)
+    drawn = np.empty((-(-count // 4), 4), np.uint32)
+    for start in range(0, len(drawn), _CHUNK):
+        part = drawn[start : start + _CHUNK]
+        first = np.arange(start, start + len(part), dtype=np.uint64)
+        for column, word in zip(part.T, rounds((first, item, block, purpose), halves), strict=True):
+            column[:] = word
+    return drawn.reshape(-1)[:count]
 
 
-def word_signs(words: Tensor, dtype: torch.dtype = torch.int8) -> Tensor:
+def word_signs(words: NDArray[np.uint32]) -> NDArray[np.int8]:
     """The 32 signs of each word, (…, W) to (…, 32 W): lowest bit first, bit 1 means -1.
 
-    >>> word_signs(torch.tensor([0b1101]))[:5].tolist()
-    [-1, 1, -1, -1, 1]
+    >>> word_signs(np.array([0b1101], np.uint32))[:5]
+    array([-1,  1, -1, -1,  1], dtype=int8)
     """
-    # A table of the signs of each byte is many times faster than shifting by 32 bit positions.
-    shifts = torch.arange(0, 32, 8, device=words.device)
-    bits = torch.arange(256, device=words.device)[:, None] >> torch.arange(8, device=words.device)
-    table = (1 - 2 * (bits & 1)).to(dtype)
-    return embedding((words[..., None] >> shifts) & 255, table).flatten(-3)
+    octets = np.ascontiguousarray(words, "<u4").view(np.uint8)
+    bits = np.unpackbits(octets, axis=-1, bitorder="little").view(np.int8)
+    bits *= -2
+    bits += 1
+    return bits
 
 
-def signs(seed: int, stream: Stream, count: int, device: Device = "cpu") -> Tensor:
-    """The first `count` signs of a stream, ±1 as int8 (count,), in the order of `word_signs`.
+def signs(seed: int, stream: Stream, count: int) -> NDArray[np.int8]:
+    """The first `count` signs of a stream, ±1 (count,), in the order of `word_signs`.
 
-    >>> signs(7, (0, 0, Purpose.SIGNS), 8).tolist()
-    [-1, -1, 1, 1, -1, -1, -1, 1]
+    >>> signs(7, (0, 0, Purpose.SIGNS), 8)
+    array([-1, -1,  1,  1, -1, -1, -1,  1], dtype=int8)
     """
-    return word_signs(words(seed, stream, -(-count // 32), device))[:count]
+    return word_signs(words(seed, stream, -(-count // 32)))[:count]
 
 
-def permutation(seed: int, stream: Stream, count: int, device: Device = "cpu") -> Tensor:
-    """A permutation of 0 … count - 1, int64 (count,): the indices sorted by word, then by index.
+def permutation(seed: int, stream: Stream, count: int) -> NDArray[np.int64]:
+    """A permutation of 0 … count - 1, (count,): the indices sorted by word, then by index.
 
     >>> permutation(7, (0, 0, Purpose.ORDER), 6).tolist()
     [4, 2, 0, 3, 5, 1]
@@ -108,15 +131,21 @@ def permutation(seed: int, stream: Stream, count: int, device: Device = "cpu") -
     if count > 1 << _INDEX_BITS:
         raise ValueError(f"a permutation of {count} entries exceeds 2^{_INDEX_BITS}")
     # Keys with the index in their low bits are unique, so every sort algorithm gives one answer.
-    index = torch.arange(count, device=device)
-    keys = (words(seed, stream, count, device) << _INDEX_BITS) | index
-    return keys.sort().values & ((1 << _INDEX_BITS) - 1)
+    keys = words(seed, stream, count).astype(np.int64)
+    keys <<= _INDEX_BITS
+    keys |= np.arange(count, dtype=np.int64)
+    keys.sort()
+    keys &= (1 << _INDEX_BITS) - 1
+    return keys
 
 
-def uniform(seed: int, stream: Stream, count: int, device: Device = "cpu") -> Tensor:
-    """Uniform numbers in [-1, 1), float32 (count,): (word >> 8) · 2⁻²³ - 1, exact in float32.
+def uniform(seed: int, stream: Stream, count: int) -> NDArray[np.float32]:
+    """Uniform numbers in [-1, 1), (count,): (word >> 8) · 2⁻²³ - 1, exact in float32.
 
     >>> uniform(7, (0, 0, Purpose.INITIAL), 3)
-    tensor([ 0.9092,  0.5003, -0.7716])
+    array([ 0.90919423,  0.50030434, -0.7716453 ], dtype=float32)
     """
-    return (words(seed, stream, count, device) >> 8).to(torch.float32) * 2.0**-23 - 1
+    u = (words(seed, stream, count) >> 8).astype(np.float32)
+    u *= np.float32(2.0**-23)
+    u -= 1
+    return u

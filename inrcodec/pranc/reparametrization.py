@@ -9,30 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from inrcodec.pranc import philox
-from inrcodec.pranc.bases import Basis, make_basis
+from inrcodec.pranc.blocks import BlockSpec, Initial
 from inrcodec.pranc.layout import NO_COMPACTION, coefficients
-from inrcodec.pranc.philox import Purpose
+from inrcodec.pranc.torch_blocks import Block
 
-
-@dataclass(frozen=True)
-class Initial:
-    """How a parameter starts: uniform in centre ± spread, and moved by `scale` per unit of Bα."""
-
-    centre: float
-    spread: float
-    scale: float
-
-    @classmethod
-    def uniform(cls, spread: float) -> Initial:
-        """Around zero, with the standard deviation of the draw, spread / √3, as the scale."""
-        return cls(0.0, spread, spread / math.sqrt(3))
-
+__all__ = [
+    "Block",
+    "Initial",
+    "Initializer",
+    "Member",
+    "Reparametrization",
+    "default_initial",
+]
 
 Initializer = Callable[[nn.Module, str, nn.Parameter], Initial]
 """From a layer, a parameter's name in it and the parameter."""
@@ -59,23 +52,21 @@ def default_initial(layer: nn.Module, name: str, parameter: nn.Parameter) -> Ini
     return Initial.uniform(1 / math.sqrt(max(1, shape[1:].numel())))
 
 
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Parameters that share one basis, as a matrix of rows × cols with its start and scale.
+@dataclass(frozen=True)
+class Member:
+    """Where the parameters of a block are in the module.
 
-    `names` and `shapes` are those of the parameters side by side in the matrix: a weight, flattened
-    to (out, rest), and its bias as last column; or one parameter alone, a vector as one column.
-    `layer` is the name of the owner; `theta0` is (rows, cols), `scale` (1, cols).
+    Attributes:
+        layer: name of the submodule that owns them.
+        names: names of the parameters that are side by side in the block's matrix: a weight,
+            flattened to (out, rest), and its bias as last column; or one parameter alone, a vector
+            as one column.
+        shapes: their shapes.
     """
 
     layer: str
     names: tuple[str, ...]
-    shapes: tuple[torch.Size, ...] = field(repr=False)
-    rows: int
-    cols: int
-    basis: Basis
-    theta0: Tensor = field(repr=False)
-    scale: Tensor = field(repr=False)
+    shapes: tuple[torch.Size, ...]
 
     @property
     def name(self) -> str:
@@ -84,25 +75,34 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False)
-class _Member:
-    """Parameters of a block before the basis is known."""
+class _Group:
+    """The parameters of a block, and the layer that owns them."""
 
     layer: nn.Module
     layer_name: str
     parameters: dict[str, nn.Parameter]
 
     @property
-    def is_matrix(self) -> bool:
-        return next(iter(self.parameters.values())).dim() >= 2
+    def first(self) -> nn.Parameter:
+        return next(iter(self.parameters.values()))
 
 
 class Reparametrization:
     """The parameters of a module as a function of a seed and the coefficients α of its blocks.
 
+    Attributes:
+        module: the module.
+        blocks: the blocks, in the order of `named_modules`.
+        members: where the parameters of each block are in the module.
+        D: number of parameters.
+        k: number of coefficients.
+
     >>> net = nn.Sequential(nn.Linear(2, 8), nn.Linear(8, 8), nn.Linear(8, 1))
     >>> pranc = Reparametrization(net, seed=7, basis="hadamard", compaction=128)
-    >>> [(block.name, block.rows, block.cols, block.basis.name) for block in pranc.blocks]
-    [('0.weight', 8, 3, 'identity'), ('1.weight', 8, 9, 'hadamard'), ('2.weight', 1, 9, 'identity')]
+    >>> [(member.name, member.shapes[0]) for member in pranc.members][:2]
+    [('0.weight', torch.Size([8, 2])), ('1.weight', torch.Size([8, 8]))]
+    >>> [(block.rows, block.cols, block.basis.name) for block in pranc.blocks]
+    [(8, 3, 'identity'), (8, 9, 'hadamard'), (1, 9, 'identity')]
     >>> pranc.D, pranc.k
     (105, 69)
     >>> alphas = [alpha.requires_grad_() for alpha in pranc.zeros()]
@@ -131,34 +131,42 @@ class Reparametrization:
         Raises ValueError for an unknown basis or layer, a compaction below 64, a seed beyond 64
         bits, an initial scale that is not positive and finite, or a module without parameters.
         """
-        members = list(_members(module))
-        if not members:
+        groups = list(_groups(module))
+        if not groups:
             raise ValueError(f"{type(module).__name__} has no parameters")
         if whole is None:
-            layers = [member.layer_name for member in members if member.is_matrix]
+            layers = [group.layer_name for group in groups if group.first.dim() >= 2]
             whole = {*layers[:1], *layers[-1:]}
-        unknown = set(whole) - {member.layer_name for member in members}
+        unknown = set(whole) - {group.layer_name for group in groups}
         if unknown:
             raise ValueError(f"no layers with parameters are named {sorted(unknown)}")
         coefficients(basis, 1, 1, compaction)  # refuses them even if all blocks are whole
         self.module = module
+        self.members: tuple[Member, ...] = tuple(
+            Member(
+                group.layer_name,
+                tuple(group.parameters),
+                tuple(parameter.shape for parameter in group.parameters.values()),
+            )
+            for group in groups
+        )
         self.blocks: tuple[Block, ...] = tuple(
-            _block(
-                member,
+            Block.grow(
+                _spec(group, "identity" if group.layer_name in whole else basis, initial),
                 index,
                 seed,
-                "identity" if member.layer_name in whole else basis,
                 compaction,
-                initial,
+                group.first.device,
+                torch.promote_types(group.first.dtype, torch.float32),
             )
-            for index, member in enumerate(members)
+            for index, group in enumerate(groups)
         )
         self.D = sum(block.basis.D for block in self.blocks)
         self.k = sum(block.basis.k for block in self.blocks)
 
     def zeros(self) -> list[Tensor]:
         """The coefficients (k,) of each block at the start, all zero."""
-        return [block.theta0.new_zeros(block.basis.k) for block in self.blocks]
+        return [block.zeros() for block in self.blocks]
 
     def matrices(self, alphas: Sequence[Tensor]) -> list[Tensor]:
         """Each block's parameters θ₀ + S·Bα as a matrix (rows, cols), differentiable.
@@ -167,18 +175,15 @@ class Reparametrization:
         """
         if len(alphas) != len(self.blocks):
             raise ValueError(f"{len(alphas)} coefficient vectors for {len(self.blocks)} blocks")
-        return [
-            block.theta0 + block.scale * block.basis.expand(alpha).reshape(block.rows, block.cols)
-            for block, alpha in zip(self.blocks, alphas, strict=True)
-        ]
+        return [block.matrix(alpha) for block, alpha in zip(self.blocks, alphas, strict=True)]
 
     def parameters(self, alphas: Sequence[Tensor]) -> dict[str, Tensor]:
         """The module's parameters by name, for `torch.func.functional_call`; see `matrices`."""
         parameters = {}
-        for block, theta in zip(self.blocks, self.matrices(alphas), strict=True):
-            widths = [shape.numel() // block.rows for shape in block.shapes]
+        for member, theta in zip(self.members, self.matrices(alphas), strict=True):
+            widths = [shape.numel() // len(theta) for shape in member.shapes]
             columns = theta.split_with_sizes(widths, dim=1)
-            for name, shape, part in zip(block.names, block.shapes, columns, strict=True):
+            for name, shape, part in zip(member.names, member.shapes, columns, strict=True):
                 parameters[name] = part.reshape(shape)
         return parameters
 
@@ -189,7 +194,7 @@ class Reparametrization:
                 self.module.get_parameter(name).copy_(value)
 
 
-def _members(module: nn.Module) -> Iterator[_Member]:
+def _groups(module: nn.Module) -> Iterator[_Group]:
     seen: set[nn.Parameter] = set()
     for layer_name, layer in module.named_modules():
         prefix = f"{layer_name}." if layer_name else ""
@@ -207,42 +212,19 @@ def _members(module: nn.Module) -> Iterator[_Member]:
                     continue
                 if parameter is weight:
                     group[prefix + "bias"] = bias
-            yield _Member(layer, layer_name, group)
+            yield _Group(layer, layer_name, group)
 
 
 def _is_affine(weight: nn.Parameter, bias: nn.Parameter) -> bool:
     return weight.dim() >= 2 and bias.dim() == 1 and bias.shape[0] == weight.shape[0]
 
 
-def _block(
-    member: _Member, index: int, seed: int, basis: str, compaction: int, initial: Initializer
-) -> Block:
-    parameters = list(member.parameters.values())
-    rows = parameters[0].shape[0] if parameters[0].dim() else 1
-    widths = torch.tensor([parameter.numel() // rows for parameter in parameters])
-    cols = int(widths.sum())
-    device = parameters[0].device
-    dtype = torch.promote_types(parameters[0].dtype, torch.float32)
-    starts = [
-        initial(member.layer, name.rpartition(".")[2], parameter)
-        for name, parameter in member.parameters.items()
-    ]
-
-    def row(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=dtype).repeat_interleave(widths)[None].to(device)
-
-    for name, start in zip(member.parameters, starts, strict=True):
+def _spec(group: _Group, basis: str, initial: Initializer) -> BlockSpec:
+    rows = group.first.shape[0] if group.first.dim() else 1
+    parts = []
+    for name, parameter in group.parameters.items():
+        start = initial(group.layer, name.rpartition(".")[2], parameter)
         if not 0 < start.scale < math.inf:
             raise ValueError(f"the initial scale of {name} is {start.scale}, not positive")
-    u = philox.uniform(seed, (0, index, Purpose.INITIAL), rows * cols, device).reshape(rows, cols)
-    centre, spread = row([s.centre for s in starts]), row([s.spread for s in starts])
-    return Block(
-        layer=member.layer_name,
-        names=tuple(member.parameters),
-        shapes=tuple(parameter.shape for parameter in parameters),
-        rows=rows,
-        cols=cols,
-        basis=make_basis(basis, rows, cols, compaction, seed, index, device),
-        theta0=centre + spread * u,
-        scale=row([s.scale for s in starts]),
-    )
+        parts.append((parameter.numel() // rows, start))
+    return BlockSpec.of(basis, rows, parts)

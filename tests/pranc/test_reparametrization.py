@@ -41,7 +41,8 @@ def drawn(pranc, seed=1):
 
 def test_blocks_join_a_weight_with_its_bias():
     pranc = Reparametrization(cnn(), SEED, "hadamard", 128)
-    assert [(b.layer, b.name, b.names, b.rows, b.cols) for b in pranc.blocks] == [
+    both = zip(pranc.members, pranc.blocks, strict=True)
+    assert [(m.layer, m.name, m.names, b.rows, b.cols) for m, b in both] == [
         ("0", "0.weight", ("0.weight", "0.bias"), 6, 10),
         ("1", "1.weight", ("1.weight",), 6, 1),
         ("1", "1.bias", ("1.bias",), 6, 1),
@@ -76,6 +77,7 @@ def test_theta_is_the_start_plus_the_scaled_basis(basis):
     alphas = drawn(pranc)
     for index, (block, alpha) in enumerate(zip(pranc.blocks, alphas, strict=True)):
         u = philox.uniform(SEED, (0, index, philox.Purpose.INITIAL), block.rows * block.cols)
+        u = torch.from_numpy(u)
         spread = 1 / math.sqrt(block.cols - 1)
         theta = spread * u + spread / math.sqrt(3) * block.basis.expand(alpha)
         torch.testing.assert_close(pranc.matrices(alphas)[index].flatten(), theta)
@@ -105,7 +107,8 @@ def test_start_never_changes():
 def test_first_and_last_matrix_stay_whole_by_default():
     net = nn.Sequential(nn.LayerNorm(2), mlp(), nn.LayerNorm(1))
     pranc = Reparametrization(net, SEED, "dense", 128)
-    whole = [block.layer for block in pranc.blocks if block.basis.name == "identity"]
+    both = zip(pranc.members, pranc.blocks, strict=True)
+    whole = [member.layer for member, block in both if block.basis.name == "identity"]
     assert whole == ["1.0", "1.3"]
 
 
@@ -167,7 +170,7 @@ def test_gradients_reach_the_coefficients(basis):
 def test_training_the_coefficients_fits_a_cnn(basis):
     module = cnn()
     pranc = Reparametrization(module, SEED, basis, 128)
-    x = philox.uniform(1, (0, 0, 0), 32 * 16).reshape(32, 1, 4, 4)
+    x = torch.from_numpy(philox.uniform(1, (0, 0, 0), 32 * 16)).reshape(32, 1, 4, 4)
     y = (x[:, 0, 0, 0] > 0).long()
     alphas = [alpha.requires_grad_() for alpha in pranc.zeros()]
     optimizer = torch.optim.Adam(alphas, lr=0.1)
@@ -197,7 +200,7 @@ def test_tied_parameters_count_once():
     module = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     module[1].weight = module[0].weight
     pranc = Reparametrization(module, SEED, "sparse", 64, whole=())
-    assert [block.names for block in pranc.blocks] == [("0.weight", "0.bias"), ("1.bias",)]
+    assert [member.names for member in pranc.members] == [("0.weight", "0.bias"), ("1.bias",)]
     alphas, x = drawn(pranc), torch.ones(1, 3)
     expected = functional_call(module, pranc.parameters(alphas), x)
     pranc.load(alphas)
