@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from inrcodec.container.head import Header
+from inrcodec.content import Painter
 from inrcodec.families.pyramid.latents import around, interpolation
-from inrcodec.families.pyramid.shape import CONTEXT_SCALE, Pyramid
+from inrcodec.families.pyramid.parameters import START
+from inrcodec.families.pyramid.shape import Pyramid
 from inrcodec.pranc.affine import Affine
 from inrcodec.pranc.reparametrization import Initial, Reparametrization
-
-SCALE = CONTEXT_SCALE
-"""What one unit of Bα moves a parameter by; all start from 0, since the encoder knows better."""
 
 
 class PyramidNetwork(nn.Module):
@@ -53,7 +52,7 @@ class PyramidNetwork(nn.Module):
 
     def initial(self, layer: nn.Module, name: str, parameter: nn.Parameter) -> Initial:
         """How a parameter starts and what one unit of α moves it by (docs/format.md)."""
-        return Initial(0.0, 0.0, SCALE)
+        return START
 
     def evaluate(
         self,
@@ -126,3 +125,24 @@ def grow(header: Header, device: torch.device | str) -> tuple[PyramidNetwork, Re
         whole=[*whole, *network.unmixed_layers],
         initial=network.initial,
     )
+
+
+def painter_on(
+    device: str,
+    shape: Pyramid,
+    matrices: Sequence[NDArray[np.float32]],
+    planes: Sequence[NDArray[np.float32]],
+    picture: tuple[int, int],
+) -> Painter:
+    """The picture as a function of columns and rows, computed on a device of PyTorch."""
+    network = PyramidNetwork(shape)
+    weights = [torch.from_numpy(matrix).to(device) for matrix in matrices]
+    latents = [torch.from_numpy(plane).to(device) for plane in planes]
+
+    @torch.no_grad()
+    def paint(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.float32]:
+        output = network.evaluate(weights, latents, picture, xs, ys)
+        painted: NDArray[np.float32] = output.cpu().numpy()
+        return painted
+
+    return paint

@@ -7,25 +7,19 @@ them adds to a layer; `joined` puts them together.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from inrcodec.container.head import Header
+from inrcodec.families.siren.parameters import starts
 from inrcodec.families.siren.shape import Siren
 from inrcodec.pranc.affine import Affine
 from inrcodec.pranc.reparametrization import Initial, Reparametrization
-
-BIAS_SCALE = 3.0
-"""How far one unit of α moves a hidden layer's bias, in units of a weight's move.
-
-The pre-activation feels a bias more than a weight, whose input is a sine. With one step for both,
-the bias's own initial standard deviation (12 at a width of 36) wastes bits on the weights:
-`inrcodec:effort=2:variation=bias-scale-12` in `python -m eval rd`.
-"""
 
 
 class SirenNetwork(nn.Module):
@@ -49,16 +43,9 @@ class SirenNetwork(nn.Module):
 
     def initial(self, layer: nn.Module, name: str, parameter: nn.Parameter) -> Initial:
         """How a parameter starts and what one unit of α moves it by (docs/format.md)."""
-        fan_in = layer.get_parameter("weight").shape[1]
-        for stage, first in enumerate(list(self.layers)[:: self.architecture.layers]):
-            if layer is first:
-                slower = self._slower(stage)
-                spread = 1 / fan_in if name == "weight" else 1 / math.sqrt(fan_in)
-                return Initial.uniform(slower * spread)
-        weight = Initial.uniform(math.sqrt(6 / fan_in) / self.architecture.omega_hidden)
-        if name == "weight":
-            return weight
-        return Initial(0.0, 1 / math.sqrt(fan_in), BIAS_SCALE * weight.scale)
+        index = next(i for i, own in enumerate(self.layers) if own is layer)
+        weight, bias = starts(self.architecture)[index]
+        return weight if name == "weight" else bias
 
     def forward(self, coordinates: Tensor) -> Tensor:
         """Channels (N, C) at coordinates (N, 2) with the module's own parameters."""
@@ -118,11 +105,6 @@ class SirenNetwork(nn.Module):
             gradients.append(gradients[-1] @ matrices[index][:, :-1] * slopes[index - 1])
         return list(zip(inputs, reversed(gradients), strict=True))
 
-    def _slower(self, stage: int) -> float:
-        """By how much a stage's ω is less than the first layer's; in its parameters instead."""
-        siren = self.architecture
-        return min(1.0, siren.widths[stage] / siren.omega_first) if siren.stages else 1.0
-
     def _omega(self, index: int) -> float:
         first = index == 0
         return self.architecture.omega_first if first else self.architecture.omega_hidden
@@ -151,3 +133,18 @@ def grow(header: Header, device: torch.device | str) -> tuple[SirenNetwork, Repa
         whole=whole,
         initial=network.initial,
     )
+
+
+@torch.no_grad()
+def evaluate_on(
+    device: str,
+    shape: Siren,
+    matrices: Sequence[NDArray[np.float32]],
+    coordinates: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Channels (N, C) at coordinates (N, 2), computed on a device of PyTorch."""
+    tensors = [torch.from_numpy(matrix).to(device) for matrix in matrices]
+    network = SirenNetwork(shape)
+    output = network.evaluate(tensors, torch.from_numpy(coordinates).to(device))
+    values: NDArray[np.float32] = output.cpu().numpy()
+    return values
