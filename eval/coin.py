@@ -87,7 +87,9 @@ def decode(data: bytes) -> Raster:
     rows = max(1, CHUNK // (header.width * header.network.width))
     with torch.no_grad():
         parts = [
-            network.evaluate(matrices, grid(picture, rows=(y, min(y + rows, header.height))))
+            network.evaluate(
+                matrices, torch.from_numpy(grid(picture, rows=(y, min(y + rows, header.height))))
+            )
             for y in range(0, header.height, rows)
         ]
     unit = (torch.cat(parts).reshape(header.height, header.width, -1) + 1) / 2

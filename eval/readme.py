@@ -1,4 +1,4 @@
-"""The tables of the README, from the committed results."""
+"""The tables of README.md and docs/benchmarks.md, from the committed results."""
 
 from __future__ import annotations
 
@@ -26,17 +26,25 @@ _STUDIED = {
 
 
 def filled(text: str, results: Path) -> str:
-    """Put the tables into a README, between their marks.
+    """Put the tables into a document, between the marks that it has.
 
     Raises:
-        ResultsError: results are missing, or the text lacks a mark.
+        ResultsError: results are missing, or the text has no mark, or one twice.
     """
-    differences = "\n\n".join(_differences(results / name, SETS[name]) for name in SETS)
-    for mark, table in (("differences", differences), ("study", _bases(results / "study"))):
+    makers = {name: lambda n=name: _differences(results / n, SETS[n]) for name in SETS}
+    makers["study"] = lambda: _bases(results / "study")
+    found = 0
+    for mark, make in makers.items():
         pattern = rf"(<!-- {mark} -->\n).*?(\n<!-- end -->)"
-        text, count = re.subn(pattern, lambda m, t=table: m[1] + t + m[2], text, flags=re.S)
-        if count != 1:
-            raise ResultsError(f"the README has {count} tables marked {mark!r}; it must have one")
+        count = len(re.findall(pattern, text, flags=re.S))
+        if count > 1:
+            raise ResultsError(f"the document has {count} tables marked {mark!r}; at most one")
+        if count:
+            table = make()
+            text = re.sub(pattern, lambda m, t=table: m[1] + t + m[2], text, flags=re.S)
+            found += 1
+    if not found:
+        raise ResultsError(f"the document has no table; marks are {', '.join(makers)}")
     return text
 
 

@@ -168,7 +168,7 @@ for path in sorted(folder.glob("*.prc")):
     picture = inrcodec.decode(data)
     inrcodec.thumbnail(data, 16)
     decoder = inrcodec.ProgressiveDecoder()
-    shown = [decoder.feed(data[:200]), decoder.feed(data[200:])]
+    shown = [decoder.feed(data[:60]), decoder.feed(data[60:])]
     assert decoder.complete and shown[-1].size == picture.size
     assert stages(data)[-1].complete
     for command in (["info", str(path)], ["info", "--json", str(path)]):

@@ -10,12 +10,21 @@ from eval import __main__ as commands
 from eval import curves, readme
 from eval.store import ResultsError
 
-README = Path(__file__).parents[2] / "README.md"
-TEXT = README.read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "benchmarks.md"]
+TEXT = DOCUMENTS[0].read_text(encoding="utf-8")
 
 
-def test_the_readme_has_the_committed_results() -> None:
-    assert readme.filled(TEXT, commands.RESULTS) == TEXT
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_have_the_committed_results(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert readme.filled(text, commands.RESULTS) == text
+
+
+def test_all_tables_are_in_a_document() -> None:
+    texts = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    for mark in ("kodak", "chest_xray", "study"):
+        assert texts.count(f"<!-- {mark} -->") == 1
 
 
 def test_the_command_restores_a_figure(tmp_path: Path) -> None:
@@ -37,7 +46,8 @@ def test_a_cell_is_the_mean_over_the_images_that_both_codecs_have() -> None:
     assert row.split("|")[4].strip() == cell
 
 
-@pytest.mark.parametrize("mark", ["<!-- differences -->", "<!-- study -->"])
-def test_a_readme_without_a_mark_is_refused(mark: str) -> None:
-    with pytest.raises(ResultsError, match="it must have one"):
-        readme.filled(TEXT.replace(mark, ""), commands.RESULTS)
+def test_a_document_without_a_mark_or_with_one_twice_is_refused() -> None:
+    with pytest.raises(ResultsError, match="has no table"):
+        readme.filled(TEXT.replace("<!-- kodak -->", ""), commands.RESULTS)
+    with pytest.raises(ResultsError, match="2 tables marked 'kodak'"):
+        readme.filled(TEXT + TEXT, commands.RESULTS)

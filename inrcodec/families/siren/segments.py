@@ -166,7 +166,7 @@ class SirenReader:
         models = [layer.model for layer in self._layers]
         counts = self._counts[: self._shape.layers]
         symbols, lacking = decode_ordered(
-            segment.payload, models, counts, self._listed, segment.cut
+            bytes(segment.payload), models, counts, self._listed, segment.cut
         )
         self._layers = list(map(Layer, models, symbols, lacking))
         self._refined = not segment.cut
