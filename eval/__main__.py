@@ -235,12 +235,14 @@ def decode_prefixes(folder: Path, data: str | None) -> None:
 
 
 @main.command(name="readme")
-@click.argument("path", type=click.Path(dir_okay=False, path_type=Path),
-                default=RESULTS.parents[1] / "README.md")  # fmt: skip
-def fill_readme(path: Path) -> None:
-    """Put the tables of the committed results into the README, or another file with its marks."""
-    text = readme.filled(path.read_text(encoding="utf-8"), RESULTS)
-    write_atomically(path, text.encode())
+@click.argument("paths", type=click.Path(dir_okay=False, path_type=Path), nargs=-1)
+def fill_readme(paths: tuple[Path, ...]) -> None:
+    """Put the tables of the committed results into README.md and docs/benchmarks.md, or other files
+    with their marks."""
+    root = RESULTS.parents[1]
+    for path in paths or (root / "README.md", root / "docs" / "benchmarks.md"):
+        text = readme.filled(path.read_text(encoding="utf-8"), RESULTS)
+        write_atomically(path, text.encode())
 
 
 def _efforts(ctx: click.Context, parameter: click.Parameter, value: str) -> list[int]:
