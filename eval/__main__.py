@@ -19,10 +19,9 @@ from eval.measure import Set, Task
 from eval.record import Row, describe
 from eval.store import Results, ResultsError, locked, read_run
 from eval.variations import PARTS
-from inrcodec.encoder import DEFAULT_EFFORT
 from inrcodec.errors import CodecError
 from inrcodec.files import write_atomically
-from inrcodec.optim.clock import EFFORTS
+from inrcodec.job import DEFAULT_EFFORT, EFFORTS
 
 RESULTS = Path(__file__).parent / "results"
 

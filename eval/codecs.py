@@ -15,14 +15,14 @@ from typing import Protocol
 import inrcodec
 from eval import coin
 from eval.record import source_hash
-from eval.variations import VARIATIONS
+from eval.variations import SIREN, VARIATIONS
 from inrcodec import baselines, prc
 from inrcodec.baselines import PillowCodec
 from inrcodec.decoder import decode
-from inrcodec.encoder import DEFAULT_BASIS, DEFAULT_COMPACTION, DEFAULT_EFFORT, FAMILIES, encode
-from inrcodec.families.siren.fit.order import ORDERS
+from inrcodec.encoder import DEFAULT_BASIS, DEFAULT_COMPACTION, FAMILY_NAMES, encode
 from inrcodec.image import Raster, from_pillow
-from inrcodec.optim.clock import EFFORTS, Report
+from inrcodec.job import DEFAULT_EFFORT, EFFORTS, ORDERS
+from inrcodec.optim.clock import Report
 from inrcodec.pranc.layout import BASES
 
 
@@ -136,8 +136,8 @@ class Own:
         """Refuse what the encoder would refuse later, once for each point."""
         if self.effort not in EFFORTS:
             raise SpecificationError(f"{self.name}: effort may be 1 to {max(EFFORTS)}")
-        if self.family not in FAMILIES:
-            raise SpecificationError(f"{self.name}: family may be {', '.join(FAMILIES)}")
+        if self.family not in FAMILY_NAMES:
+            raise SpecificationError(f"{self.name}: family may be {', '.join(FAMILY_NAMES)}")
         if self.basis not in BASES:
             raise SpecificationError(f"{self.name}: basis may be {', '.join(BASES)}")
         if self.variation not in VARIATIONS:
@@ -164,25 +164,24 @@ class Own:
         return sorted(rates)
 
     def encode(self, raster: Raster, setting: float, report: Report | None = None) -> bytes:  # noqa: D102
-        with VARIATIONS[self.variation].applied():
-            return encode(
-                raster,
-                bpp=setting,
-                effort=self.effort,
-                family=self.family,
-                seed=self.seed,
-                basis=self.basis,
-                compaction=self.compaction or DEFAULT_COMPACTION[self.basis],
-                device=self.device,
-                order=self.order,
-                progressive=bool(self.progressive),
-                report=report,
-            )
+        changed = VARIATIONS[self.variation].settings
+        return encode(
+            raster,
+            bpp=setting,
+            effort=self.effort,
+            family=self.family,
+            seed=self.seed,
+            basis=self.basis,
+            compaction=self.compaction or DEFAULT_COMPACTION[self.basis],
+            device=self.device,
+            order=self.order,
+            progressive=bool(self.progressive),
+            settings=() if changed is None else (changed,),
+            report=report,
+        )
 
     def decode(self, data: bytes, like: Raster) -> Raster:  # noqa: D102
-        # Some variations change the network that regrows from the seed.
-        with VARIATIONS[self.variation].applied():
-            return from_pillow(decode(data, device=self.device))
+        return from_pillow(decode(data, max_pixels=None, max_work=None))
 
     def detail(self, data: bytes) -> dict[str, float]:  # noqa: D102
         file = prc.open(data)
@@ -223,7 +222,7 @@ class Coin:
 
     def encode(self, raster: Raster, setting: float, report: Report | None = None) -> bytes:  # noqa: D102
         # At full size it then takes half as long as inrcodec, at half size about as long.
-        steps = 3 * EFFORTS[self.effort].fit_steps
+        steps = 3 * SIREN.efforts[self.effort - 1].fit_steps
         return coin.encode(raster, setting, steps=steps, seed=self.seed, report=report)
 
     def decode(self, data: bytes, like: Raster) -> Raster:  # noqa: D102

@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -21,12 +19,10 @@ from inrcodec.families.pyramid.fit.device import DeviceProblem
 from inrcodec.families.pyramid.fit.optimizer import Optimizer
 from inrcodec.families.pyramid.fit.problem import PyramidProblem, samples_of
 from inrcodec.families.pyramid.fit.start import start
-from inrcodec.families.pyramid.fit.train import PyramidFit
-from inrcodec.families.siren.fit import rounding as quantize
 from inrcodec.families.siren.fit.problem import Problem
-from inrcodec.families.siren.fit.rounding import RateControl
 from inrcodec.image import Raster, from_pillow
 from inrcodec.kernels.threads import one_thread
+from inrcodec.optim.clock import Progress
 from inrcodec.optim.soap import Soap
 
 STEPS = 20
@@ -42,19 +38,7 @@ RATE = 1e-3
 """Learning rate of the timed steps: it costs the same at any, and this one is stable."""
 
 
-PHASES: dict[str, list[tuple[str, Any, str]]] = {
-    "siren": [
-        ("fit", encoder, "fit"),
-        ("curvature", quantize, "curvature"),
-        ("refit", RateControl, "_refit"),
-    ],
-    "pyramid": [
-        ("start", PyramidFit, "_begin"),
-        ("quantize", PyramidFit, "_quantize"),
-        ("finish", PyramidFit, "_finish"),
-    ],
-}
-"""Of each family: a phase, and the function that is all of it; the rest is the training."""
+FAMILIES = ("siren", "pyramid")
 
 
 def synthetic(width: int, height: int) -> Raster:
@@ -82,7 +66,7 @@ class Timings:
         self.figures: dict[str, Callable[[], Row]] = {
             **{
                 f"{family}, effort {effort}": functools.partial(self.encoding, family, effort)
-                for family in PHASES
+                for family in FAMILIES
                 for effort in efforts
             },
             "decode": self.decoding,
@@ -97,7 +81,7 @@ class Timings:
     def _files(self) -> dict[str, bytes]:
         """Of the greatest effort, whose networks are the largest."""
         effort = max(self._efforts)
-        return {family: self._file(family, effort) for family in PHASES}
+        return {family: self._file(family, effort) for family in FAMILIES}
 
     def _file(self, family: str, effort: int) -> bytes:
         if (family, effort) not in self._made:
@@ -108,11 +92,11 @@ class Timings:
         """Seconds of an encoding and of its phases."""
         runs = []
         for _ in range(self._runs):
-            began = time.perf_counter()
-            with _phases(PHASES[family]) as seconds:
-                self._made[family, effort] = self._encode(effort=effort, family=family)
-            total = time.perf_counter() - began
-            runs.append(seconds | {"rest": total - sum(seconds.values()), "total": total})
+            phases = _Phases()
+            self._made[family, effort] = self._encode(
+                effort=effort, family=family, report=phases.report
+            )
+            runs.append(phases.seconds())
         return {
             "unit": "s",
             "times": {name: _spread([run[name] for run in runs], 1) for name in runs[0]},
@@ -229,25 +213,23 @@ def _spread(seconds: Sequence[float], factor: float) -> Row:
     return {name: round(factor * value, 4) for name, value in spread.items()}
 
 
-@contextmanager
-def _phases(calls: Sequence[tuple[str, Any, str]]) -> Iterator[dict[str, float]]:
-    """Seconds that the encoder spends in each phase, timed where it calls them."""
-    seconds: dict[str, float] = {}
-    with ExitStack() as stack:
-        for phase, owner, name in calls:
-            seconds[phase] = 0.0
-            timed = _timed(getattr(owner, name), phase, seconds)
-            stack.enter_context(patch.object(owner, name, timed))
-        yield seconds
+class _Phases:
+    """Seconds that an encoder spends in each phase, by its reports."""
 
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._starts = [("start", self._began)]
 
-def _timed(
-    function: Callable[..., Any], phase: str, seconds: dict[str, float]
-) -> Callable[..., Any]:
-    def timed(*args: Any, **kwargs: Any) -> Any:
-        began = time.perf_counter()
-        result = function(*args, **kwargs)
-        seconds[phase] += time.perf_counter() - began
-        return result
+    def report(self, progress: Progress) -> None:
+        """Note when a phase begins."""
+        if progress.phase != self._starts[-1][0]:
+            self._starts.append((progress.phase, time.perf_counter()))
 
-    return timed
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each phase until now, and of all."""
+        end = time.perf_counter()
+        ends = [*(start for _, start in self._starts[1:]), end]
+        seconds: dict[str, float] = {}
+        for (phase, start), stop in zip(self._starts, ends, strict=True):
+            seconds[phase] = seconds.get(phase, 0.0) + stop - start
+        return seconds | {"total": end - self._began}

@@ -1,10 +1,8 @@
-"""What each part of the codec is worth: one of them changed at a time, everything else as it is."""
+"""What each part of the codec is worth: one setting changed at a time, everything else as it is."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,39 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inrcodec import encoder
-from inrcodec.families.pyramid import encode as pyramid_encoder
-from inrcodec.families.pyramid.fit import curvature as pyramid_curvature
-from inrcodec.families.pyramid.fit import optimizer as pyramid_optimizer
-from inrcodec.families.pyramid.fit import train as pyramid_train
+from inrcodec.families.pyramid.settings import PyramidSettings
 from inrcodec.families.pyramid.shape import SMALL, Pyramid
-from inrcodec.families.siren import network as siren
-from inrcodec.families.siren.fit import curvature, problem, train
-from inrcodec.families.siren.fit import rounding as quantize
-from inrcodec.families.siren.fit.problem import Problem
-from inrcodec.families.siren.fit.rounding import RateControl
-from inrcodec.optim import clock as schedule
+from inrcodec.families.pyramid.shapes import NetworkShape, network_shape
+from inrcodec.families.siren.fit.codes import equal_steps
+from inrcodec.families.siren.fit.sampling import independent
+from inrcodec.families.siren.settings import SirenSettings
+
+SIREN, PYRAMID = SirenSettings(), PyramidSettings()
 
 
-def _plain(matrix: np.ndarray) -> np.ndarray:
-    """The factor of a curvature that knows no ties between coefficients."""
+def _diagonal(matrix: np.ndarray) -> np.ndarray:
+    """The factor of a curvature without ties between coefficients."""
     return np.diag(np.sqrt(matrix.diagonal()))
-
-
-class _OneStep(RateControl):
-    """All layers share one step."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._balance = [float(np.mean(self._balance))] * len(self.alphas)
-
-
-class _UnboundPixels(Problem):
-    """Pixels of a step are drawn from the whole picture, each apart from the others."""
-
-    def sample(self) -> Tensor:
-        drawn = self._rng.integers(0, len(self.targets), self.batch)
-        return torch.from_numpy(drawn).to(self.device)
 
 
 class _GroupedAdam:
@@ -79,100 +57,90 @@ class _Adam(_GroupedAdam):
         super().__init__(vectors, shapes, [1.0] * len(vectors))
 
 
-NetworkShape = Callable[[int, tuple[int, ...], int, int, int], Pyramid]
-"""What `pyramid_encoder.network_shape` is."""
-
-
 def _units(count: int) -> NetworkShape:
     """One sine layer and a context network of as many units whatever the budget, and no filter."""
-    return lambda channels, levels, *_: Pyramid(channels, count, count, levels)
+    return lambda request, _: Pyramid(request.channels, count, count, request.levels)
 
 
 def _without(**parts: Any) -> NetworkShape:
     """The networks of the budget with some of their parts replaced."""
-    whole = pyramid_encoder.network_shape
-    return lambda *of: replace(whole(*of), **parts)
+    return lambda request, settings: replace(network_shape(request, settings), **parts)
 
 
-def _cold(*_: Any) -> bool:
-    """No warm-up."""
-    return False
-
-
-def _without_refits() -> dict[int, schedule.Effort]:
-    """The steps of the refits go to the fit."""
-    return {
-        level: replace(
-            effort,
-            fit_steps=effort.fit_steps + encoder.DEPTH * effort.refit_steps,
-            refit_steps=0,
-        )
-        for level, effort in schedule.EFFORTS.items()
-    }
+Settings = SirenSettings | PyramidSettings
 
 
 @dataclass(frozen=True)
 class Variation:
-    """What is changed, in words, and the changed attribute of a module."""
+    """What is changed, in words, and the settings with the change; None is the codec as it is."""
 
     about: str
-    module: Any = None
-    attribute: str = ""
-    value: Any = None
+    settings: Settings | None = None
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """The codec with the change."""
-        if self.module is None:
-            yield
-            return
-        before = getattr(self.module, self.attribute)
-        setattr(self.module, self.attribute, self.value)
-        try:
-            yield
-        finally:
-            setattr(self.module, self.attribute, before)
+
+def _siren(about: str, group: str, **changes: Any) -> Variation:
+    """Change fields of one group of the SIREN's settings."""
+    changed = replace(getattr(SIREN, group), **changes)
+    return Variation(about, replace(SIREN, **{group: changed}))
+
+
+def _pyramid(about: str, group: str = "", **changes: Any) -> Variation:
+    """Change fields of one group of the pyramid's settings, or of these themselves."""
+    if group:
+        changes = {group: replace(getattr(PYRAMID, group), **changes)}
+    return Variation(about, replace(PYRAMID, **changes))
+
+
+def _shaped(about: str, shape: Callable[..., Pyramid]) -> Variation:
+    return _pyramid(about, network_shape=shape)
+
+
+def _without_refits() -> Variation:
+    """The steps of the refits go to the fit."""
+    efforts = tuple(
+        replace(
+            effort,
+            fit_steps=effort.fit_steps + SIREN.shape.depth * effort.refit_steps,
+            refit_steps=0,
+        )
+        for effort in SIREN.efforts
+    )
+    return Variation("no refits, a longer fit", replace(SIREN, efforts=efforts))
 
 
 SIREN_PARTS = {
-    "dead-zone": Variation("a dead zone 1.4 steps wide", quantize, "EDGE", 45),
-    "one-step": Variation("one step for all layers", encoder, "RateControl", _OneStep),
-    "no-refit": Variation("no refits, a longer fit", encoder, "EFFORTS", _without_refits()),
-    "no-compensation": Variation("independent rounding", curvature, "factorize", _plain),
-    "depth-5": Variation("5 sine layers", encoder, "DEPTH", 5),
-    "unbound-pixels": Variation("pixels in no grid", encoder, "Problem", _UnboundPixels),
-    "equal-rates": Variation("the first layer as fast as the others", problem, "FIRST_RATE", 1.0),
-    "adam": Variation("Adam in place of SOAP, in the fit", train, "Soap", _Adam),
+    "dead-zone": _siren("a dead zone 1.4 steps wide", "rounding", edge=45),
+    "one-step": _siren("one step for all layers", "rounding", step_codes=equal_steps),
+    "no-refit": _without_refits(),
+    "no-compensation": _siren("independent rounding", "curvature", factorize=_diagonal),
+    "depth-5": _siren("5 sine layers", "shape", depth=5),
+    "unbound-pixels": _siren("pixels in no grid", "fit", sampler=independent),
+    "equal-rates": _siren("the first layer as fast as the others", "fit", first_rate=1.0),
+    "adam": _siren("Adam in place of SOAP, in the fit", "fit", optimizer=_Adam),
 }
 """What the SIREN's codec is made of, with one part changed or switched off."""
 
 PYRAMID_PARTS = {
-    "independent-rounding": Variation(
-        "independent rounding of the networks", pyramid_curvature, "factorize", _plain
+    "independent-rounding": _pyramid(
+        "independent rounding of the networks", "curvature", factorize=_diagonal
     ),
-    "equal-price": Variation(
-        "a network's bit no dearer than a latent's", pyramid_train, "NETWORK_PRICE", 1
+    "equal-price": _pyramid(
+        "a network's bit no dearer than a latent's", "rounding", bit_price=1.0
     ),
-    "single-planes": Variation("one plane at a quarter", pyramid_encoder, "DOUBLE", math.inf),
-    "early-control": Variation("λ follows the budget from 2 % on", pyramid_train, "CONTROL", 0.02),
-    "no-warm-up": Variation("no smaller sizes first", pyramid_train, "warm_up", _cold),
-    "no-descent": Variation("a first descent at λ", pyramid_train, "DESCENT_WEIGHT", 1.0),
-    "unguided": Variation("no guided passes", pyramid_train, "MOST_GUIDED", 0),
-    "units-8": Variation(
-        "one sine layer, all of 8 units", pyramid_encoder, "network_shape", _units(8)
+    "single-planes": _pyramid("one plane at a quarter", "shapes", double_level=None),
+    "early-control": _pyramid("λ follows the budget from 2 % on", "control", from_share=0.02),
+    "no-warm-up": _pyramid("no smaller sizes first", warm_up=False),
+    "no-descent": _pyramid("a first RDOQ pass at λ", "finish", first_lam=1.0),
+    "unguided": _pyramid("no guided passes", "finish", max_guided=0),
+    "units-8": _shaped("one sine layer, all of 8 units", _units(8)),
+    "units-24": _shaped("one sine layer, all of 24 units", _units(24)),
+    "one-layer": _shaped("one sine layer", _without(second=0)),
+    "no-filter": _shaped("no filter", _without(filtered=False)),
+    "plain-planes": _shaped("no filters of planes", _without(taps=0)),
+    "near-context": _shaped("10 neighbours", _without(neighbours=SMALL)),
+    "adam-networks": _pyramid(
+        "Adam in place of SOAP", "optimizer", make_optimizer=_GroupedAdam
     ),
-    "units-24": Variation(
-        "one sine layer, all of 24 units", pyramid_encoder, "network_shape", _units(24)
-    ),
-    "one-layer": Variation("one sine layer", pyramid_encoder, "network_shape", _without(second=0)),
-    "no-filter": Variation("no filter", pyramid_encoder, "network_shape", _without(filtered=False)),
-    "plain-planes": Variation(
-        "no filters of planes", pyramid_encoder, "network_shape", _without(taps=0)
-    ),
-    "near-context": Variation(
-        "10 neighbours", pyramid_encoder, "network_shape", _without(neighbours=SMALL)
-    ),
-    "adam-networks": Variation("Adam in place of SOAP", pyramid_optimizer, "Soap", _GroupedAdam),
 }
 """The same of the pyramid's."""
 
@@ -180,16 +148,17 @@ PARTS = {"siren": SIREN_PARTS, "pyramid": PYRAMID_PARTS}
 """By family."""
 
 DEFAULTS = {
-    "depth-6": Variation("6 sine layers", encoder, "DEPTH", 6),
-    "depth-10": Variation("10 sine layers", encoder, "DEPTH", 10),
-    "bits-4.5": Variation("4.5 bits a coefficient", encoder, "BITS_PER_COEFFICIENT", 4.5),
-    "bits-5.5": Variation("5.5 bits a coefficient", encoder, "BITS_PER_COEFFICIENT", 5.5),
-    "omega-first-30": Variation("first ω 30", encoder, "first_omega", lambda width: 30.0),
-    "omega-hidden-30": Variation("hidden ω 30", encoder, "OMEGA_HIDDEN", 30.0),
-    "bias-scale-1": Variation("bias scale 1", siren, "BIAS_SCALE", 1.0),
-    "damping-tenfold": Variation("damping tenfold", curvature, "DAMPING", curvature.DAMPING * 10),
-    "fit-rate-0.1": Variation("fit rate 0.1", train, "FIT_RATE", 0.1),
-    "refit-rate-0.005": Variation("refit rate 0.005", quantize, "REFIT_RATE", 0.005),
+    "depth-6": _siren("6 sine layers", "shape", depth=6),
+    "depth-10": _siren("10 sine layers", "shape", depth=10),
+    "bits-4.5": _siren("4.5 bits a coefficient", "shape", bits_per_coefficient=4.5),
+    "bits-5.5": _siren("5.5 bits a coefficient", "shape", bits_per_coefficient=5.5),
+    "omega-first-30": _siren("first ω 30", "shape", first_omega=lambda width: 30.0),
+    "omega-hidden-30": _siren("hidden ω 30", "shape", omega_hidden=30.0),
+    "damping-tenfold": _siren(
+        "damping tenfold", "curvature", damping=SIREN.curvature.damping * 10
+    ),
+    "fit-rate-0.1": _siren("fit rate 0.1", "fit", rate=0.1),
+    "refit-rate-0.005": _siren("refit rate 0.005", "rounding", refit_rate=0.005),
 }
 """A default that is another."""
 
