@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from inrcodec.families.pyramid.settings import PyramidSettings
-from inrcodec.families.pyramid.shape import SMALL, Pyramid
 from inrcodec.families.pyramid.shapes import NetworkShape, network_shape
 from inrcodec.families.siren.fit.codes import equal_steps
 from inrcodec.families.siren.fit.sampling import independent
 from inrcodec.families.siren.settings import SirenSettings
+from torch import Tensor
+
+from inrcodec.families.pyramid.shape import SMALL, Pyramid
 
 SIREN, PYRAMID = SirenSettings(), PyramidSettings()
 
@@ -124,9 +124,7 @@ PYRAMID_PARTS = {
     "independent-rounding": _pyramid(
         "independent rounding of the networks", "curvature", factorize=_diagonal
     ),
-    "equal-price": _pyramid(
-        "a network's bit no dearer than a latent's", "rounding", bit_price=1.0
-    ),
+    "equal-price": _pyramid("a network's bit no dearer than a latent's", "rounding", bit_price=1.0),
     "single-planes": _pyramid("one plane at a quarter", "shapes", double_level=None),
     "early-control": _pyramid("λ follows the budget from 2 % on", "control", from_share=0.02),
     "no-warm-up": _pyramid("no smaller sizes first", warm_up=False),
@@ -138,9 +136,7 @@ PYRAMID_PARTS = {
     "no-filter": _shaped("no filter", _without(filtered=False)),
     "plain-planes": _shaped("no filters of planes", _without(taps=0)),
     "near-context": _shaped("10 neighbours", _without(neighbours=SMALL)),
-    "adam-networks": _pyramid(
-        "Adam in place of SOAP", "optimizer", make_optimizer=_GroupedAdam
-    ),
+    "adam-networks": _pyramid("Adam in place of SOAP", "optimizer", make_optimizer=_GroupedAdam),
 }
 """The same of the pyramid's."""
 
@@ -154,9 +150,7 @@ DEFAULTS = {
     "bits-5.5": _siren("5.5 bits a coefficient", "shape", bits_per_coefficient=5.5),
     "omega-first-30": _siren("first ω 30", "shape", first_omega=lambda width: 30.0),
     "omega-hidden-30": _siren("hidden ω 30", "shape", omega_hidden=30.0),
-    "damping-tenfold": _siren(
-        "damping tenfold", "curvature", damping=SIREN.curvature.damping * 10
-    ),
+    "damping-tenfold": _siren("damping tenfold", "curvature", damping=SIREN.curvature.damping * 10),
     "fit-rate-0.1": _siren("fit rate 0.1", "fit", rate=0.1),
     "refit-rate-0.005": _siren("refit rate 0.005", "rounding", refit_rate=0.005),
 }

@@ -10,8 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import inrcodec
-from eval import __main__ as commands
-from eval import prefixes
+from eval import commands, prefixes
 from inrcodec.metrics import psnr
 
 

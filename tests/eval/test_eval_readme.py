@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from eval import __main__ as commands
-from eval import curves, readme
+from eval import commands, curves, readme
 from eval.store import ResultsError
 
 ROOT = Path(__file__).parents[2]

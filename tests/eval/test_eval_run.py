@@ -18,8 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from eval import __main__ as commands
-from eval import codecs, run
+from eval import codecs, commands, run
 from eval.measure import Set
 from eval.store import COLUMNS, Results, file_name, locked
 from inrcodec.baselines import PillowCodec

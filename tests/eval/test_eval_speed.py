@@ -7,7 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from eval import __main__ as commands
+from eval import commands
 
 
 def test_speed_times_efforts_phases_and_alternatives(tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from eval import __main__ as commands
-from eval import codecs, study
+from eval import codecs, commands, study
 from eval.codecs import Own
 from eval.store import COLUMNS, ResultsError
 from eval.variations import PARTS
