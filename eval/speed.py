@@ -228,8 +228,8 @@ class _Phases:
     def seconds(self) -> dict[str, float]:
         """Seconds of each phase until now, and of all."""
         end = time.perf_counter()
-        ends = [*(start for _, start in self._starts[1:]), end]
+        ends = [*(begun for _, begun in self._starts[1:]), end]
         seconds: dict[str, float] = {}
-        for (phase, start), stop in zip(self._starts, ends, strict=True):
-            seconds[phase] = seconds.get(phase, 0.0) + stop - start
+        for (phase, begun), stop in zip(self._starts, ends, strict=True):
+            seconds[phase] = seconds.get(phase, 0.0) + stop - begun
         return seconds | {"total": end - self._began}
