@@ -1,5 +1,9 @@
 """Networks as combinations of pseudo-random basis networks (PRANC, Nooralinejad et al. 2022).
 
-A module's parameters are `θ = θ₀ + S·B·α`: a seed fixes θ₀ and the basis B, and only the
+The parameters of a network are `θ = θ₀ + S·B·α`: a seed fixes θ₀ and the basis B, and only the
 coefficients α are trained and stored.
+
+`philox`, `layout`, `bases` and `blocks` are the reference in plain NumPy, which decoders use; they
+import no torch. `torch_bases`, `torch_blocks` and `reparametrization` are the same functions in
+PyTorch, differentiable, for training.
 """

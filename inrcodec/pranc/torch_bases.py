@@ -175,7 +175,7 @@ def _kronecker(
 def _matrix_by_matrix(x: Tensor, shape: tuple[int, int], multiply: LinearMap) -> Tensor:
     """A map of matrices for the columns of x (m,) or (m, n), each a matrix row by row."""
     if x.dim() == 1:
-        return multiply(x.view(shape)).flatten()
+        return multiply(x.reshape(shape)).flatten()
     return multiply(x.T.reshape(-1, *shape)).flatten(1).T
 
 
