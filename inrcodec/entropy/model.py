@@ -1,9 +1,9 @@
-"""The symbol model: how a layer's coefficients are quantized, and how probable each symbol is.
+"""The symbol model: the quantizer of a layer's coefficients and the probability of each symbol.
 
 A symbol q is a coefficient quantized with a uniform step and a dead zone around 0 (L², Shi et al.
-2023). Its probability falls log-quadratically with its magnitude, 2^-(A·x + B·x²) at the distance
-x from 0 in steps: Laplace for B = 0, Gauss for A = 0. The frequencies are integers by the rules of
-`docs/format.md`, section "Symbol model"; a layer stores five small numbers for them.
+2023). Its probability is proportional to 2^-(A·x + B·x²), with x the distance from 0 in steps:
+Laplace for B = 0, Gauss for A = 0. The frequencies are integers by the rules of `docs/format.md`,
+section "Symbol model". A layer stores five small numbers for them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Symbols = NDArray[np.int32]
 Frequencies = NDArray[np.int64]
 
 PRECISION = 24
-"""The frequencies of a table sum to 2 to this power."""
+"""Bits of a frequency: a table sums to 2^24."""
 
 LIMIT_MAGNITUDE = (1 << 14) - 1
 """The largest magnitude of a symbol."""
 
 RATES = np.array([0] + [(8 + u % 8) << (u // 8) for u in range(1, 256)], dtype=np.int64)
-"""What the codes 0 to 255 of slope and curvature stand for, in 2^-32 bits."""
+"""Rate of each code 0 to 255 of slope and curvature, in 2^-32 bits."""
 
 _FACTORS = (
     *(0x5A82799A, 0x6BA27E65, 0x75606374, 0x7A92BE8B, 0x7D41D96E, 0x7E9F0606, 0x7F4F08AE),
@@ -38,7 +38,7 @@ _FACTORS = (
 
 @dataclass(frozen=True)
 class LayerModel:
-    """Quantizer and symbol probabilities of one layer, as the numbers that a file stores.
+    """Quantizer and symbol probabilities of one layer, as a file stores them.
 
     Attributes:
         step: code of the quantizer's step size 2^((step - 192) / 8), 0 to 255.
@@ -68,7 +68,7 @@ class LayerModel:
     largest: int
 
     def __post_init__(self) -> None:
-        """Refuse what the attributes do not allow."""
+        """Check the ranges of the attributes."""
         for name in ("step", "edge", "slope", "curvature"):
             if not 0 <= getattr(self, name) <= 255:
                 raise ValueError(f"{name} {getattr(self, name)} is not a code from 0 to 255")
@@ -88,29 +88,31 @@ class LayerModel:
         return table
 
     def coarse_frequencies(self, withheld: int) -> Frequencies:
-        """Frequencies of the symbols without their `withheld` least significant bits.
+        """Frequencies of the coarse symbols `coarsen(q, withheld)`.
 
-        They are for `coarsen(q)` from -(M >> withheld) to M >> withheld.
+        They are those of -(M >> withheld) … M >> withheld, and sum to 2^24.
         """
-        symbols = np.arange(-self.largest, self.largest + 1, dtype=np.int32)
-        coarse = coarsen(symbols, withheld)
-        # Float sums of integers below 2^53 are exact.
-        return np.bincount(coarse - coarse[0], weights=self.frequencies).astype(np.int64)
+        bounds = np.arange((self.largest >> withheld) + 2) << withheld
+        below = np.concatenate(([0], np.cumsum(self.frequencies[self.largest :])))
+        shares = np.diff(below[np.minimum(bounds, self.largest + 1)])
+        shares[0] += shares[0] - self.frequencies[self.largest]  # signs share 0
+        table: Frequencies = np.concatenate((shares[:0:-1], shares))
+        return table
 
     def bits(self, symbols: Symbols, withheld: int = 0) -> float:
-        """The ideal code length in bits of symbols that lack their `withheld` last bits."""
+        """Ideal code length of symbols without their `withheld` last bits, in bits."""
         table = self.coarse_frequencies(withheld)
         return float((PRECISION - np.log2(table[symbols + len(table) // 2])).sum())
 
     @property
     def step_size(self) -> float:
-        """The quantizer's step, in units of a coefficient."""
+        """Step of the quantizer, in units of a coefficient."""
         return float(2 ** ((self.step - 192) / 8))
 
     def dequantize(self, symbols: Symbols, withheld: int = 0) -> NDArray[np.float64]:
-        """The coefficients at the middle of each symbol's interval; 0 is 0.
+        """Coefficients at the middle of each symbol's interval; 0 for the symbol 0.
 
-        Symbols that lack their `withheld` last bits stand for the middle of their group.
+        For symbols without their `withheld` last bits it is the middle of all their intervals.
         """
         magnitude = (np.abs(symbols) << withheld) + ((1 << withheld) - 1) / 2
         inside = np.sign(symbols) * (magnitude - 0.5 + self.edge / 64)
@@ -132,7 +134,7 @@ def exp2_weight(exponent: int) -> int:
 
 
 def coarsen(symbols: Symbols, withheld: int) -> Symbols:
-    """Cut the `withheld` least significant bits off the magnitudes.
+    """Symbols without the `withheld` least significant bits of their magnitudes.
 
     >>> coarsen(np.array([-5, -1, 3, 4], dtype=np.int32), 1)
     array([-2,  0,  1,  2], dtype=int32)
@@ -142,10 +144,10 @@ def coarsen(symbols: Symbols, withheld: int) -> Symbols:
 
 
 def fit_model(symbols: Symbols, step: int, edge: int, gaussian: bool = False) -> LayerModel:
-    """Find the slope and curvature that code `symbols` (any number, int32) in the fewest bits.
+    """The model whose slope and curvature code `symbols` (k,), int32, in the fewest bits.
 
-    The cost falls and then rises along either code, so each is found by halving strides. Tests hold
-    it to one bit above the least of all 65,536 pairs. With `gaussian` the slope is 0.
+    Along either code the cost falls and then rises, so a search with halved strides finds it. The
+    result is within one bit of the best of all 65,536 pairs. With `gaussian` the slope is 0.
 
     Raises:
         ValueError: a magnitude above 16383, or as for `LayerModel`.
@@ -163,7 +165,7 @@ def fit_model(symbols: Symbols, step: int, edge: int, gaussian: bool = False) ->
     free = (1 << PRECISION) - (2 * largest + 1)
 
     def costs(slopes: Codes, curvature: int) -> NDArray[np.float64]:
-        """`LayerModel.bits` in floats, many times faster."""
+        """`LayerModel.bits` of each slope, approximately, in float64."""
         A, B = RATES[slopes][:, None] * 2.0**-32, RATES[curvature] * 2.0**-32
         weights = np.exp2(-(A + B * x) * x)
         weights[:, 0] *= edge / 32
@@ -186,7 +188,7 @@ def fit_model(symbols: Symbols, step: int, edge: int, gaussian: bool = False) ->
 
 
 def _least(costs: Callable[[Codes], NDArray[np.float64]]) -> tuple[int, float]:
-    """The code from 0 to 255 of least cost, which falls and then rises; and that cost."""
+    """The code from 0 to 255 of least cost, and this cost; it falls and then rises."""
     codes = np.arange(0, 256, 16)
     for stride in (8, 4, 2, 1, 0):
         found = costs(codes)
@@ -198,17 +200,17 @@ def _least(costs: Callable[[Codes], NDArray[np.float64]]) -> tuple[int, float]:
 
 
 def _distances(model: LayerModel) -> NDArray[np.int64]:
-    """t(m), from 0 to the middle of the interval of magnitude m = 0 … M, in 1/64 steps."""
+    """Distance t(m) from 0 to the middle of the interval of magnitude m = 0 … M, in 1/64 steps."""
     t = 64 * np.arange(model.largest + 1, dtype=np.int64) + model.edge - 32
     t[0] = 0
     return t
 
 
 def _weights(model: LayerModel) -> NDArray[np.int64]:
-    """w(m) for m = 0 … M, in units of 2^-31 of the density at 0."""
+    """Weights w(m) of magnitudes m = 0 … M, in units of 2^-31 of the density at 0."""
     A, B = RATES[model.slope], RATES[model.curvature]
     t = _distances(model)
-    # The cap changes no weight: it is far past 32 bits, but keeps the product within int64.
+    # The bound keeps the product within int64. It changes no weight: it is far beyond 32 bits.
     exponent = np.minimum(A + (B * t >> 6), 1 << 42) * t >> 6
     weights = np.full_like(t, 1 << 31)
     for i, factor in enumerate(_FACTORS, start=1):

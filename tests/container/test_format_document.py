@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inrcodec.entropy.coder import decode_pass, encode_pass
 from inrcodec.entropy.model import LIMIT_MAGNITUDE, LayerModel, coarsen
-from inrcodec.entropy.passes import _groups, encode_ordered
+from inrcodec.entropy.passes import encode_first, encode_ordered, encode_refinement
 from inrcodec.errors import FormatError
 from inrcodec.prc import read
 
@@ -88,16 +88,37 @@ def test_range_decoders_agree_on_any_bytes(data):
 
 
 @given(MODELS, st.integers(0, 4))
-def test_passes(model, withheld):
-    f, M = model.frequencies.tolist(), model.largest
-    q = np.arange(-M, M + 1, dtype=np.int32)
-    c = coarsen(q, withheld)
-    assert [SPEC["coarse"](value, withheld) for value in q.tolist()] == c.tolist()
-    assert SPEC["coarse_table"](f, withheld) == model.coarse_frequencies(withheld).tolist()
-    groups = [SPEC["group"](f, value, withheld) for value in sorted(set(c.tolist()))]
-    assert groups == [
-        (first, table.tolist()) for table, first, _ in _groups(model.frequencies, c, withheld)
+def test_coarse_symbols(model, withheld):
+    q = np.arange(-model.largest, model.largest + 1, dtype=np.int32)
+    assert [SPEC["coarse"](value, withheld) for value in q.tolist()] == coarsen(
+        q, withheld
+    ).tolist()
+    table = SPEC["coarse_table"](model.frequencies.tolist(), withheld)
+    assert table == model.coarse_frequencies(withheld).tolist()
+
+
+@given(st.lists(MODELS, min_size=1, max_size=3), st.integers(0, 4), st.integers(0, 2**32))
+def test_two_passes(models, withheld, seed):
+    rng = np.random.default_rng(seed)
+    symbols = [
+        rng.permutation(np.repeat(np.arange(-m.largest, m.largest + 1, dtype=np.int32), 2))
+        for m in models
     ]
+    first, refinement = [], []
+    for model, q in zip(models, symbols, strict=True):
+        f = model.frequencies.tolist()
+        c = [SPEC["coarse"](value, withheld) for value in q.tolist()]
+        coarse_table = SPEC["coarse_table"](f, withheld)
+        first += [(value + (model.largest >> withheld), coarse_table) for value in c]
+        for value in sorted(set(c)):
+            least, table = SPEC["group"](f, value, withheld)
+            refinement += [
+                (symbol - least, table)
+                for symbol, other in zip(q.tolist(), c, strict=True)
+                if other == value
+            ]
+    assert SPEC["encode"](first) == encode_first(models, symbols, withheld)
+    assert SPEC["encode"](refinement) == encode_refinement(models, symbols, withheld)
 
 
 @given(st.lists(MODELS, min_size=1, max_size=3), st.integers(0, 2**32), st.booleans())

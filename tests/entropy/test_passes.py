@@ -1,13 +1,17 @@
 """Two passes, and bit planes in any order, hold what one pass holds, for as many bits."""
 
+import hashlib
+
+import constriction
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inrcodec.entropy.coder import encode_pass
-from inrcodec.entropy.model import LayerModel, coarsen, fit_model
+from inrcodec.entropy.model import LIMIT_MAGNITUDE, LayerModel, coarsen, fit_model
 from inrcodec.entropy.passes import (
+    OrderedDecoder,
     bit_planes,
     by_magnitude,
     decode_first,
@@ -68,6 +72,36 @@ def test_nothing_withheld_leaves_nothing_to_refine():
     assert encode_refinement([model], [np.arange(-5, 6, dtype=np.int32)], 0) == b""
 
 
+def test_bytes_never_change():
+    models = [LayerModel(152, 32, 200, 40, 37), LayerModel(158, 60, 150, 0, 100)]
+    symbols = [
+        (np.arange(24) * factor % (2 * m.largest + 1) - m.largest).astype(np.int32)
+        for factor, m in zip((7, 31), models, strict=True)
+    ]
+    assert encode_refinement(models, symbols, 1).hex() == "1ab9ac856a8a"
+    assert encode_refinement(models, symbols, 2).hex() == "113d7a587cd329892f69761e"
+    assert encode_refinement(models, symbols, 4).hex() == (
+        "0fac5b4e5445581edaa9e710beda5fc83bfd3deda78c0b277d"
+    )
+    assert encode_ordered(models, symbols, None).hex() == (
+        "049c07e94361304dd0e8643b41b6111adb56d18a5cfe8bb1e2a3ea60a25d1b2298ddd3a24a378382701016"
+    )
+    assert encode_ordered(models, symbols, [1, 0] * 6 + [1]).hex() == (
+        "78a2c9b62d3bb998d0890e82cdfae8028e2f91ecc05581571e11ea37618e42b8d8b6692bbe0922fb6d2c206f"
+    )
+
+
+def test_bytes_with_the_largest_magnitudes_never_change():
+    model = LayerModel(150, 32, 60, 10, LIMIT_MAGNITUDE)
+    q = (np.arange(3000) ** 3 % 32767 - LIMIT_MAGNITUDE).astype(np.int32)
+    assert hashlib.sha256(encode_ordered([model], [q], None)).hexdigest() == (
+        "cdff33fd7e7b92359946f05f74aabe0001b9d0510345f1a843fd6598b936eb45"
+    )
+    assert hashlib.sha256(encode_refinement([model], [q], 3)).hexdigest() == (
+        "fa7b5fe787534b04230e78252ec137a37052b65f5ee32b4f07f9f4bbe61a285a"
+    )
+
+
 @st.composite
 def ordered(draw):
     models, symbols = draw(layers())
@@ -110,18 +144,142 @@ def test_a_longer_prefix_holds_more_bit_planes_and_the_largest_come_first():
     assert sorted(left, reverse=True) == left and len(set(left)) > 4
 
 
+@settings(max_examples=40)
+@given(ordered(), st.data())
+def test_bytes_in_pieces_give_what_each_prefix_gives(arguments, data):
+    models, symbols, order = arguments
+    counts, listed = [len(q) for q in symbols], order is not None
+    coded = encode_ordered(models, symbols, order)
+    if data.draw(st.booleans()):
+        place = data.draw(st.integers(0, len(coded)))
+        coded = coded[:place] + data.draw(st.binary(max_size=9)) + coded[place + 1 :]
+    decoder = OrderedDecoder(models, counts, listed)
+    start = 0
+    while start < len(coded):
+        lacking = sum(decoder.withheld)
+        stop = start + data.draw(st.integers(1, 4))
+        completed = decoder.feed(coded[start:stop])
+        found, withheld = decode_ordered(coded[:stop], models, counts, listed, cut=True)
+        assert decoder.withheld == withheld
+        assert completed == (sum(withheld) < lacking)
+        for a, b in zip(decoder.symbols, found, strict=True):
+            assert (a == b).all()
+        start = stop
+    try:
+        found, _ = decode_ordered(coded, models, counts, listed)
+    except FormatError:
+        with pytest.raises(FormatError):
+            decoder.finish()
+    else:
+        decoder.finish()
+        assert all((a == b).all() for a, b in zip(decoder.symbols, found, strict=True))
+
+
+class Work:
+    """Counts what constriction's range decoders copy and decode."""
+
+    def __init__(self, monkeypatch):
+        self.words = self.symbols = 0
+        original = constriction.stream.queue.RangeDecoder
+
+        class Counted:
+            def __init__(decoder, words):  # noqa: N805
+                self.words += len(words)
+                decoder.inner = original(words)
+                decoder.seek = decoder.inner.seek
+
+            def decode(decoder, model, parameters):  # noqa: N805
+                self.symbols += parameters if np.isscalar(parameters) else len(parameters)
+                return decoder.inner.decode(model, parameters)
+
+        monkeypatch.setattr(constriction.stream.queue, "RangeDecoder", Counted)
+
+
+@pytest.mark.parametrize("count", [300, 3000])
+@pytest.mark.parametrize("piece", [1, 50])
+def test_the_work_for_pieces_is_linear_in_bytes_and_symbols(monkeypatch, count, piece):
+    rng = np.random.default_rng(3)
+    q = np.round(rng.laplace(0, 20, count)).astype(np.int32)
+    model = fit_model(q, 150, 32)
+    coded = encode_ordered([model], [q], None)
+    work = Work(monkeypatch)
+    decoder = OrderedDecoder([model], [count], listed=False)
+    for start in range(0, len(coded), piece):
+        decoder.feed(coded[start : start + piece])
+    decoder.finish()
+    assert (decoder.symbols[0] == q).all()
+    pieces = -(-len(coded) // piece)
+    assert work.words < len(coded) + 20 * pieces
+    assert work.symbols < 8 * count * model.largest.bit_length() + 100 * pieces
+
+
+@pytest.mark.parametrize("start", [b"\xff" * 8, b""])
+def test_the_work_for_bytes_without_a_meaning_is_linear(monkeypatch, start):
+    """Bytes that no encoder gives, or that follow the last plane."""
+    model = LayerModel(150, 32, 180, 0, 9)
+    q = np.arange(-9, 10, dtype=np.int32)
+    data = start + encode_ordered([model], [q], None) + bytes(range(256)) * 8
+    work = Work(monkeypatch)
+    decoder = OrderedDecoder([model], [19], listed=False)
+    for byte in data:
+        decoder.feed(bytes([byte]))
+    assert work.words < len(data) and work.symbols < len(data)
+    with pytest.raises(FormatError):
+        decoder.finish()
+
+
 @given(ordered(), st.binary(max_size=30), st.booleans())
 def test_any_bytes_are_bit_planes_or_refused(arguments, coded, cut):
     models, symbols, order = arguments
+    counts = [len(q) for q in symbols]
+    check_any_bytes(models, counts, order is not None, coded, cut)
+
+
+def check_any_bytes(models, counts, listed, coded, cut):
     try:
-        found, withheld = decode_ordered(
-            coded, models, [len(q) for q in symbols], order is not None, cut
-        )
+        found, withheld = decode_ordered(coded, models, counts, listed, cut)
     except FormatError:
         return
     assert cut or not any(withheld)
-    for q, model, lacking in zip(found, models, withheld, strict=True):
+    for q, count, model, lacking in zip(found, counts, models, withheld, strict=True):
+        assert q.shape == (count,) and q.dtype == np.int32
         assert np.abs(q).max(initial=0) <= model.largest >> lacking
+
+
+ANY_LAYERS = st.lists(
+    st.tuples(
+        st.builds(LayerModel, CODES, CODES, CODES, CODES, st.integers(0, LIMIT_MAGNITUDE)),
+        st.integers(0, 300),
+    ),
+    max_size=3,
+)
+ANY_BYTES = st.binary(max_size=200) | st.binary(max_size=8).map(lambda end: b"\xff" * 30 + end)
+
+
+@given(ANY_LAYERS, ANY_BYTES, st.booleans(), st.booleans())
+def test_any_bytes_of_any_models_are_bit_planes_or_refused(layers, coded, listed, cut):
+    models, counts = [model for model, _ in layers], [count for _, count in layers]
+    check_any_bytes(models, counts, listed, coded, cut)
+
+
+@given(ANY_LAYERS, ANY_BYTES, ANY_BYTES, st.integers(0, 4))
+def test_any_bytes_are_two_passes_or_refused(layers, first, refinement, withheld):
+    models, counts = [model for model, _ in layers], [count for _, count in layers]
+    try:
+        coarse = decode_first(first, models, counts, withheld)
+    except FormatError:
+        rng = np.random.default_rng(len(first))
+        coarse = [
+            rng.integers(-(m.largest >> withheld), (m.largest >> withheld) + 1, count, np.int32)
+            for m, count in layers
+        ]
+    try:
+        symbols = decode_refinement(refinement, models, coarse, withheld)
+    except FormatError:
+        return
+    for q, c, model in zip(symbols, coarse, models, strict=True):
+        assert (coarsen(q, withheld) == c).all() and np.abs(q).max(initial=0) <= model.largest
+    assert encode_refinement(models, symbols, withheld) == refinement
 
 
 def test_an_order_that_leaves_planes_out_is_refused():

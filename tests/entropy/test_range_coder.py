@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inrcodec.entropy.coder import decode_pass, encode_pass
+from inrcodec.entropy.coder import PassDecoder, PassEncoder, decode_pass, encode_pass
 from inrcodec.entropy.model import LayerModel
 from inrcodec.errors import FormatError
 
@@ -78,6 +78,86 @@ def test_bytes_that_no_encoder_gives_are_refused():
     for wrong in (data + b"\0", data + b"\1", data[:-1], data[:-1] + bytes([data[-1] ^ 1])):
         with pytest.raises(FormatError, match="coded coefficients"):
             decode_pass(wrong, run)
+
+
+@st.composite
+def rows(draw):
+    """A table for each of k symbols, flat to one-sided, of up to 31 symbols."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    k, n = draw(st.integers(0, 60)), draw(st.integers(1, 31))
+    weights = np.floor(np.exp2(rng.uniform(0, draw(st.integers(1, 40)), (k, n)))).astype(np.int64)
+    tables = 1 + (weights * ((TOTAL - n) / weights.sum(1, keepdims=True))).astype(np.int64)
+    tables[np.arange(k), rng.integers(0, n, k)] += TOTAL - tables.sum(1)
+    return tables, rng.integers(0, n, k).astype(np.int32)
+
+
+@given(rows())
+def test_a_row_of_frequencies_for_each_symbol_gives_the_bytes_of_single_tables(arguments):
+    tables, symbols = arguments
+    data = encode_pass([(tables, symbols)])
+    assert data == encode_pass([(t, symbols[i : i + 1]) for i, t in enumerate(tables)])
+    assert decode_pass(data, [(tables, len(symbols))])[0].tolist() == symbols.tolist()
+    singly = decode_pass(data, [(table, 1) for table in tables])
+    assert [int(symbol[0]) for symbol in singly] == symbols.tolist()
+
+
+def determined(data, tables, count):
+    """The symbols that are the same with the least and greatest bytes after `data`."""
+    decoders = [PassDecoder(data + filler * 16) for filler in (b"\0", b"\xff")]
+    for decoder in decoders:
+        decoder.close()
+    common = []
+    for i in range(count):
+        row = tables[i : i + 1] if tables.ndim == 2 else tables
+        try:
+            options = {int(decoder.decode(row, 1)[0]) for decoder in decoders}
+        except FormatError:
+            break
+        if len(options) > 1:
+            break
+        common += options
+    return common
+
+
+@given(rows(), st.binary(max_size=12), st.data())
+def test_an_open_pass_gives_the_symbols_that_its_bytes_determine(arguments, other, data):
+    tables, symbols = arguments
+    coded = data.draw(
+        st.sampled_from([encode_pass([(tables, symbols)]), other, b"\xff" * 7 + other])
+    )
+    decoder = PassDecoder()
+    found = []
+    for end in range(len(coded) + 1):
+        decoder.feed(coded[max(end - 1, 0) : end])
+        found += decoder.decode(tables[len(found) :], len(symbols) - len(found)).tolist()
+        assert found == determined(coded[:end], tables, len(symbols))
+
+
+def test_a_pass_in_pieces_is_checked_as_a_whole():
+    table = LayerModel(0, 32, 230, 0, 9).frequencies
+    symbols = np.arange(19, dtype=np.int32)
+    data = encode_pass([(table, symbols)])
+    for wrong in (b"", b"\0"):
+        decoder = PassDecoder(data[:4])
+        found = decoder.decode(table, 19)
+        decoder.feed(data[4:] + wrong)
+        decoder.close()
+        found = np.concatenate((found, decoder.decode(table, 19 - len(found))))
+        assert (found == symbols).all()
+        if wrong:
+            with pytest.raises(FormatError, match="followed by other bytes"):
+                decoder.verify()
+        else:
+            decoder.verify()
+
+
+def test_an_encoder_in_several_calls_gives_the_bytes_of_one():
+    table = LayerModel(0, 32, 230, 100, 9).frequencies
+    symbols = (np.arange(60) * 7 % 19).astype(np.int32)
+    encoder = PassEncoder()
+    for part in np.split(symbols, [0, 1, 5, 33]):
+        encoder.encode(table, part)
+    assert encoder.shortest() == encode_pass([(table, symbols)])
 
 
 @given(st.binary(max_size=24), st.integers(0, 30))
