@@ -15,9 +15,9 @@ from inrcodec.entropy.layer import Layer, check_layers
 from inrcodec.entropy.model import LayerModel, Symbols
 from inrcodec.entropy.passes import (
     LIMIT_WITHHELD,
+    OrderedDecoder,
     bit_planes,
     decode_first,
-    decode_ordered,
     decode_refinement,
     encode_first,
     encode_ordered,
@@ -109,6 +109,8 @@ class SirenReader:
         self._seen = 0
         self._withheld, self._order, self._refined = 0, "", False
         self._layers: list[Layer] = []
+        self._planes: OrderedDecoder | None = None
+        self._fed = 0
 
     def read(self, segment: Segment) -> int:
         """Read a segment; return how many of its bytes are range-coded."""
@@ -138,17 +140,15 @@ class SirenReader:
         if self._order:
             if coded:
                 raise FormatError("the coefficients have an order and something else")
-            symbols, lacking = decode_ordered(b"", models, counts, self._listed, cut=True)
+            listed = self._order == "listed"
+            self._planes = OrderedDecoder(models, counts, listed)
+            symbols, lacking = self._planes.symbols, self._planes.withheld
         else:
             symbols = decode_first(coded, models, counts, self._withheld)
             lacking = [self._withheld] * len(models)
         self._layers = list(map(Layer, models, symbols, lacking))
         self._seen = 1
         return len(coded)
-
-    @property
-    def _listed(self) -> bool:
-        return self._order == "listed"
 
     def _read_refinement(self, segment: Segment) -> int:
         if not self._withheld:
@@ -161,14 +161,16 @@ class SirenReader:
         return len(segment.payload)
 
     def _read_planes(self, segment: Segment) -> int:
-        if not self._order:
+        if self._planes is None:
             raise FormatError("there are bit planes, but the coefficients are not in an order")
+        new = bytes(segment.payload[self._fed :])
+        self._fed = len(segment.payload)
+        if segment.cut:
+            self._planes.feed(new)
+        else:
+            self._planes.finish(new)
         models = [layer.model for layer in self._layers]
-        counts = self._counts[: self._shape.layers]
-        symbols, lacking = decode_ordered(
-            bytes(segment.payload), models, counts, self._listed, segment.cut
-        )
-        self._layers = list(map(Layer, models, symbols, lacking))
+        self._layers = list(map(Layer, models, self._planes.symbols, self._planes.withheld))
         self._refined = not segment.cut
         return len(segment.payload)
 
