@@ -10,11 +10,11 @@ from skimage import data
 
 from inrcodec.container.head import Header
 from inrcodec.families.pyramid.fit.curvature import curvature_factor
+from inrcodec.families.pyramid.fit.optimizer import Optimizer
 from inrcodec.families.pyramid.fit.problem import PyramidProblem, samples_of
-from inrcodec.families.pyramid.fit.train import Goal, PyramidFit
+from inrcodec.families.pyramid.fit.start import start
 from inrcodec.families.pyramid.shape import Pyramid
 from inrcodec.image import from_pillow
-from inrcodec.optim.clock import Clock
 
 WEIGHT = 2e-3
 
@@ -24,9 +24,10 @@ def problem(request):
     raster = from_pillow(Image.fromarray(data.astronaut()[64:160, 160:288]))
     network = Pyramid(3, width=8, context=8, levels=(3, 2, 1, 0), **request.param)
     problem = PyramidProblem(samples_of(raster), Header(network, raster.width, raster.height))
-    fit = PyramidFit(problem, Goal(size=2000), 200, Clock(200, None, 2000), b"")
-    for _ in range(200):
-        fit._step(0.3, 0.3, None)
+    start(problem, WEIGHT, seed=0)
+    optimizer = Optimizer(problem)
+    for _ in range(300):
+        optimizer.step(WEIGHT, 0.3, 0.06, 0.1)
     return problem
 
 

@@ -10,7 +10,8 @@ from skimage import data
 
 from inrcodec.container.head import Header
 from inrcodec.families.pyramid.fit.problem import PyramidProblem, samples_of
-from inrcodec.families.pyramid.fit.start import _carry, _halve, start, warm_up
+from inrcodec.families.pyramid.fit.start import start, warm_up
+from inrcodec.families.pyramid.fit.start.half_size import carry, half_size
 from inrcodec.families.pyramid.network import grow
 from inrcodec.families.pyramid.shape import Pyramid
 from inrcodec.image import from_pillow
@@ -35,12 +36,12 @@ def cost(made):
 @pytest.mark.parametrize(("width", "height"), [(96, 64), (131, 77)])
 def test_the_half_is_the_same_function_at_half_as_many_points(width, height):
     whole = problem(width, height)
-    half = _halve(whole)
+    half = half_size(whole)
     assert (half.width, half.height) == (-(-width // 2), -(-height // 2))
     # The kernels of the two finest planes are not the same there.
     for plane in whole.planes[-2:]:
         plane.inner(whole.y)[:] = 0
-    _carry(whole, half)
+    carry(whole, half)
     network, pranc = grow(whole.header, "cpu")
     planes = [torch.from_numpy(plane.inner(whole.y)) for plane in whole.planes]
     x, y = (2 * np.arange(float(n)) + 0.5 for n in (half.width, half.height))
@@ -54,7 +55,7 @@ def test_the_half_is_the_same_function_at_half_as_many_points(width, height):
 
 def test_its_samples_are_means_of_four():
     whole = problem(97, 64)
-    half = _halve(whole)
+    half = half_size(whole)
     assert half.target[:, 3, 5] == pytest.approx(whole.target[:, 6:8, 10:12].mean((1, 2)))
     # Beyond the edge the last column goes on.
     assert half.target[:, 0, -1] == pytest.approx(whole.target[:, :2, -1].mean(1))
@@ -65,9 +66,9 @@ def test_there_and_back_nothing_is_lost_but_the_finest_plane(basis):
     whole = problem(96, 64, basis)
     before = [plane.inner(whole.y).copy() for plane in whole.planes]
     alphas = [alpha.clone() for alpha in whole.alphas]
-    half = _halve(whole)
-    _carry(whole, half)
-    _carry(half, whole)
+    half = half_size(whole)
+    carry(whole, half)
+    carry(half, whole)
     for plane, values in zip(whole.planes, before, strict=True):
         assert np.array_equal(plane.inner(whole.y), values)
     same = [torch.allclose(a, b, rtol=1e-4) for a, b in zip(alphas, whole.alphas, strict=True)]

@@ -1,42 +1,40 @@
-"""How much a pyramid's loss feels each direction of a layer's coefficients.
+"""How much the loss of a pyramid rises with each direction of a block's coefficients.
 
-The synthesis is least squares: its curvature is Gauss-Newton's. That of the context network, whose
-loss is a code length, is Fisher's information, from the gradients of single latents' bits.
+The curvature of the synthesis, which is least squares, is Gauss-Newton's. That of the context
+network, whose loss is a code length, is Fisher's information, from gradients of single latents'
+bits.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from inrcodec.families.pyramid.fit.options import CURVATURE, CurvatureSettings
 from inrcodec.families.pyramid.fit.problem import PyramidProblem
 from inrcodec.families.pyramid.kernels.rate import SCALE_LEAST, SCALE_MOST
 from inrcodec.families.pyramid.latents import BORDER, Parents
 from inrcodec.families.pyramid.shape import NEIGHBOURS
-from inrcodec.optim.curvature import factorize
 
 Matrix = NDArray[np.float32]
-
-PIXELS = 1 << 14
-"""Sample of pixels for the synthesis: each has one row, channels summed with random signs."""
-
-LATENTS = 1 << 15
-"""Sample of latents for the context network."""
-
-DAMPING = 1e-3
-"""Added to the curvature's diagonal, as a share of its mean."""
+Rng = np.random.Generator
 
 
 def curvature_factor(
-    problem: PyramidProblem, index: int, weight: float, seed: int
+    problem: PyramidProblem,
+    index: int,
+    weight: float,
+    seed: int,
+    settings: CurvatureSettings = CURVATURE,
 ) -> NDArray[np.float64]:
     """The lower Cholesky factor (k, k) of the curvature of error + `weight` · bits per pixel.
 
-    It is that by the coefficients of block `index`, at the latents of the last loss; the filters of
-    planes, a few taps each, get the identity.
+    The curvature is that by the coefficients of block `index`, at the latents of the last loss. The
+    filters of planes, which have a few taps each, get the identity.
     """
     if index == problem.plane_filters:
         return np.eye(len(problem.alphas[index]))
@@ -44,38 +42,38 @@ def curvature_factor(
     block = problem.pranc.blocks[index]
     matrices = [m.numpy() for m in problem.pranc.matrices([a.detach() for a in problem.alphas])]
     if index < problem.architecture.synthesis_blocks:
-        rows, scale = _synthesis_rows(problem, index, matrices, rng)
+        rows, scale = _synthesis_rows(problem, index, matrices, rng, settings.pixels)
     else:
-        rows, scale = _context_rows(problem, index, matrices, rng)
+        rows, scale = _context_rows(problem, index, matrices, rng, settings.latents)
         scale *= weight * math.log(2) / problem.pixels
     k = len(problem.alphas[index])
     basis = block.basis.expand(torch.eye(k)).view(block.rows, -1, k) * block.scale[:, :, None]
     rows = rows @ basis.flatten(0, 1).numpy()
     curvature = (rows.T @ rows).astype(np.float64) * scale
-    curvature[np.diag_indices(k)] += DAMPING * curvature.diagonal().mean() + 1e-12
-    return factorize(curvature)
+    curvature[np.diag_indices(k)] += settings.damping * curvature.diagonal().mean() + 1e-12
+    return settings.factorize(curvature)
 
 
 def _synthesis_rows(
-    problem: PyramidProblem, index: int, matrices: list[Matrix], rng: np.random.Generator
+    problem: PyramidProblem, index: int, matrices: Sequence[Matrix], rng: Rng, sample: int
 ) -> tuple[Matrix, float]:
-    """Derivatives (N, parameters) of sampled pixels, and what their squares count in the error.
+    """Derivatives (N, parameters) of sampled pixels, and the weight of their squares in the error.
 
-    A filter is near the identity, and counts as such below it.
+    The channels of a pixel are summed with random signs. An output filter is near the identity, and
+    counts as such for the blocks below it.
     """
-    chosen = rng.choice(problem.pixels, min(PIXELS, problem.pixels), replace=False)
+    chosen = rng.choice(problem.pixels, min(sample, problem.pixels), replace=False)
     mixed = problem.architecture.mixed_blocks
     *hidden, last = matrices[:mixed]
-    ones = np.ones((len(chosen), 1), np.float32)
-    below = [np.concatenate([problem.features(problem.q, chosen).T, ones], axis=1)]
+    below = [_with_ones(problem.features(problem.q, chosen).T)]
     slopes = []
     for matrix in hidden:
         angles = below[-1] @ matrix.T
         slopes.append(np.cos(angles))
-        below.append(np.concatenate([np.sin(angles), ones], axis=1))
+        below.append(_with_ones(np.sin(angles)))
     first: Matrix = rng.choice([-1.0, 1.0], (len(chosen), len(last))).astype(np.float32)
     if index == mixed:
-        second = np.concatenate([_seen(problem, chosen), ones], axis=1)
+        second = _with_ones(_filter_inputs(problem, chosen))
     else:
         second = below[index]
         for k in reversed(range(index, mixed - 1)):
@@ -83,8 +81,8 @@ def _synthesis_rows(
     return _outer(first, second), 1 / len(chosen) / len(last)
 
 
-def _seen(problem: PyramidProblem, chosen: NDArray[np.int64]) -> Matrix:
-    """What the filter sees at N pixels, in the order of its columns."""
+def _filter_inputs(problem: PyramidProblem, chosen: NDArray[np.int64]) -> Matrix:
+    """Inputs of the output filter at N pixels (N, 9 · C), in the order of its columns."""
     y, x = np.divmod(chosen, problem.width)
     rows = np.clip(y[:, None] + np.arange(-1, 2), 0, problem.height - 1)
     cols = np.clip(x[:, None] + np.arange(-1, 2), 0, problem.width - 1)
@@ -93,25 +91,14 @@ def _seen(problem: PyramidProblem, chosen: NDArray[np.int64]) -> Matrix:
 
 
 def _context_rows(
-    problem: PyramidProblem, index: int, matrices: list[Matrix], rng: np.random.Generator
+    problem: PyramidProblem, index: int, matrices: Sequence[Matrix], rng: Rng, sample: int
 ) -> tuple[Matrix, float]:
     """Gradients (N, parameters) of sampled latents' bits, and how many latents each stands for."""
-    count = sum(plane.shape[0] * plane.shape[1] for plane in problem.planes)
-    share = min(1.0, LATENTS / count)
-    inputs, values = [], []
-    for k, plane in enumerate(problem.planes):
-        size = plane.shape[0] * plane.shape[1]
-        chosen = rng.choice(size, max(1, round(share * size)), replace=False)
-        rows, cols = np.divmod(chosen, plane.shape[1])
-        inputs.append(_context_inputs(problem, k, rows, cols))
-        values.append(plane.inner(problem.q)[rows, cols])
-    x, value = np.concatenate(inputs), np.concatenate(values)
+    x, value, count = _sampled_latents(problem, rng, sample)
     w1, w2, w3 = matrices[-3:]
-    ones = np.ones((len(x), 1), np.float32)
-    x = np.concatenate([x, ones], axis=1)
-    h1 = np.concatenate([np.maximum(x @ w1.T, 0), ones], axis=1)
-    h2 = np.concatenate([np.maximum(h1 @ w2.T, 0), ones], axis=1)
-    g = _bits_gradient(h2 @ w3.T, value)
+    h1 = _with_ones(np.maximum(x @ w1.T, 0))
+    h2 = _with_ones(np.maximum(h1 @ w2.T, 0))
+    g = laplace_gradient(h2 @ w3.T, value)
     below = h2
     if index <= len(matrices) - 2:
         g, below = g @ w3[:, :-1] * (h2[:, :-1] > 0), h1
@@ -120,10 +107,28 @@ def _context_rows(
     return _outer(g, below), count / len(x)
 
 
+def _sampled_latents(problem: PyramidProblem, rng: Rng, sample: int) -> tuple[Matrix, Matrix, int]:
+    """Inputs of the context network, with a 1 behind them (N, inputs + 1), and values (N,) of about
+    `sample` latents, and the number of all latents.
+
+    Each plane has its share of the sample, and one latent at least.
+    """
+    count = sum(plane.shape[0] * plane.shape[1] for plane in problem.planes)
+    share = min(1.0, sample / count)
+    inputs, values = [], []
+    for k, plane in enumerate(problem.planes):
+        size = plane.shape[0] * plane.shape[1]
+        chosen = rng.choice(size, max(1, round(share * size)), replace=False)
+        rows, cols = np.divmod(chosen, plane.shape[1])
+        inputs.append(_context_inputs(problem, k, rows, cols))
+        values.append(plane.inner(problem.q)[rows, cols])
+    return _with_ones(np.concatenate(inputs)), np.concatenate(values), count
+
+
 def _context_inputs(
     problem: PyramidProblem, k: int, rows: NDArray[np.int64], cols: NDArray[np.int64]
 ) -> Matrix:
-    """What the context network sees at N latents of plane k (N, inputs), as in `context_rate`."""
+    """Inputs of the context network at N latents of plane k (N, inputs); see `kernels.rate`."""
     plane = problem.planes[k]
     view = plane.view(problem.q)
     places = NEIGHBOURS[: problem.architecture.neighbours]
@@ -142,8 +147,9 @@ def _context_inputs(
     return np.stack(inputs, axis=1)
 
 
-def _bits_gradient(out: Matrix, value: Matrix) -> Matrix:
-    """Of a latent's bits by the centre and the log₂ scale of its Laplace distribution (N, 2)."""
+def laplace_gradient(out: Matrix, value: Matrix) -> Matrix:
+    """Gradient (N, 2) of the bits of latents `value` (N,) by the outputs `out` (N, 2) of the
+    context network: centre and log₂ scale of a Laplace distribution."""
     scale = np.clip(out[:, 1], SCALE_LEAST, SCALE_MOST)
     per_s = np.exp2(-scale)
     d = np.abs(value - out[:, 0])
@@ -157,7 +163,12 @@ def _bits_gradient(out: Matrix, value: Matrix) -> Matrix:
     return gradient
 
 
+def _with_ones(values: Matrix) -> Matrix:
+    """Inputs of a layer (N, units), and a column of ones for its bias."""
+    return np.concatenate([values, np.ones((len(values), 1), np.float32)], axis=1)
+
+
 def _outer(first: Matrix, second: Matrix) -> Matrix:
-    """Row by row, the entries of first · secondᵀ, as a block's parameters lie."""
+    """The entries of first · secondᵀ for each row, in the order of a block's parameters."""
     rows: Matrix = (first[:, :, None] * second[:, None, :]).reshape(len(first), -1)
     return rows
