@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inrcodec.container.head import Header
+from inrcodec.families.pyramid.kernels import latents as latent_kernels
 from inrcodec.families.pyramid.kernels import output_filter as filtering
 from inrcodec.families.pyramid.kernels import plane_filter as smoothing
 from inrcodec.families.pyramid.kernels import rate as context
 from inrcodec.families.pyramid.kernels import synthesis as pyramid
-from inrcodec.families.pyramid.kernels.blocks import BLOCK, fours, padded
+from inrcodec.families.pyramid.kernels.blocks import Layers, padded
+from inrcodec.families.pyramid.kernels.tables import PlaneTables
 from inrcodec.families.pyramid.latents import BORDER, Parents, interpolation, lay_out
 from inrcodec.families.pyramid.network import grow
 from inrcodec.families.pyramid.shape import OTHER_INPUTS, Pyramid
@@ -62,8 +64,8 @@ class _Thread:
     rows: Array
     theta: list[Array]
     taps: Array
-    synthesis: tuple[Array, ...]
-    context: tuple[Array, ...]
+    synthesis: pyramid.SynthesisScratch
+    context: context.RateScratch
 
 
 class PyramidProblem:
@@ -134,16 +136,16 @@ class PyramidProblem:
 
     def _make_thread(self) -> _Thread:
         a = self.architecture
-        units = fours(max(a.width, a.second, len(self.planes)))
-        hidden = fours(max(a.context, a.neighbours + OTHER_INPUTS))
+        units = max(a.width, a.second, len(self.planes))
+        hidden = max(a.context, a.neighbours + OTHER_INPUTS)
         return _Thread(
             np.zeros(len(self.planes)),
             np.zeros_like(self.y),
             np.zeros_like(self._u),
             [np.zeros_like(theta) for theta in self._theta],
             np.zeros_like(self._taps_of_planes),
-            tuple(np.zeros(units * BLOCK, np.float32) for _ in range(pyramid.SCRATCH)),
-            tuple(np.zeros(hidden * BLOCK, np.float32) for _ in range(context.SCRATCH)),
+            pyramid.synthesis_scratch(units),
+            context.rate_scratch(hidden),
         )
 
     def load(self) -> None:
@@ -161,7 +163,7 @@ class PyramidProblem:
         """The block of the planes' filters."""
         return self.architecture.synthesis_blocks - 1 if self.architecture.taps else None
 
-    def _sine_layers(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+    def _sine_layers(self, arrays: Sequence[Array]) -> Layers:
         return pyramid.sine_layers(arrays[: 2 * self.architecture.mixed_blocks])
 
     def _filter(self, arrays: Sequence[Array]) -> Sequence[Array]:
@@ -194,10 +196,8 @@ class PyramidProblem:
 
     def _prepare(self, index: int, temperature: float, seed: int, differentiate: bool) -> None:
         first, last = self.band(len(self.y), index)
-        noise = (self.noise, seed & 0xFFFFFFFF)
-        pyramid.soft_round(
-            self.y, self.q, self._slope, self._inside, temperature, *noise, first, last
-        )
+        rounding = latent_kernels.Rounding(float(temperature), self.noise, seed & 0xFFFFFFFF)
+        latent_kernels.soft_round(self.y, self.q, self._slope, self._inside, rounding, first, last)
         if differentiate:
             thread = self._threads[index]
             for array in (thread.latents, thread.rows, thread.taps, *thread.theta):
@@ -257,7 +257,7 @@ class PyramidProblem:
     def _paint(self, index: int) -> None:
         first, last = self.band(self.height, index)
         pyramid.synthesize(
-            *(self._u, self._starts, self._rows, self._taps, self._sines, first, last),
+            *(self._plane_sources(), self._sines, first, last),
             self._plain[:, :, 1:-1],
             self._threads[index].synthesis,
         )
@@ -277,10 +277,17 @@ class PyramidProblem:
         filtering.filter_gradient(self._plain, self._d_out, dw, db, first, last)
         filtering.filter_rows_back(self._d_out, w, self._d_plain, first, last)
         pyramid.synthesis_back(
-            *(self._u, self._starts, self._rows, self._taps, self._sines),
-            self._d_plain[:, :, 1:-1],
-            *(first, last, thread.rows, self._sine_layers(thread.theta), thread.synthesis),
+            *(self._plane_sources(), self._sines, self._d_plain[:, :, 1:-1], first, last),
+            self._synthesis_gradient(thread, 1.0),
+            thread.synthesis,
         )
+
+    def _plane_sources(self) -> pyramid.PlaneRows:
+        return pyramid.PlaneRows(self._u, self._starts, self._rows, self._taps)
+
+    def _synthesis_gradient(self, thread: _Thread, weight: float) -> pyramid.SynthesisGradient:
+        layers = self._sine_layers(thread.theta)
+        return pyramid.SynthesisGradient(np.float32(weight), thread.rows, layers)
 
     def _interpolate(self) -> None:
         """Filter the planes and interpolate them along their rows."""
@@ -294,7 +301,7 @@ class PyramidProblem:
         for k, plane in enumerate(self.planes):
             first, last = self.band(plane.shape[0], index)
             rows = self._plane_rows(self._u, k)
-            pyramid.interpolate_rows(
+            latent_kernels.interpolate_rows(
                 plane.view(source), *self.columns[k], BORDER, rows, first, last
             )
 
@@ -342,28 +349,20 @@ class PyramidProblem:
         thread = self._threads[index]
         for k, plane in enumerate(self.planes):
             first, last = self.band(plane.shape[0], index)
-            view = plane.view(self.q)
             near, d_near = self._parent(plane.near, thread)
             far, d_far = self._parent(plane.far, thread)
-            thread.bits[k] = context.context_rate(
-                view,
-                near,
-                plane.near.rows,
-                plane.near.cols,
-                far,
-                *self._far[k],
-                np.float32(plane.level),
-                np.float32(plane.later),
-                self._theta[-6:],
-                first,
-                last,
+            tables = PlaneTables(
+                *(plane.view(self.q), near, plane.near.rows, plane.near.cols, far, *self._far[k]),
+                *(np.float32(plane.level), np.float32(plane.later)),
+            )
+            gradient = context.RateGradient(
                 np.float32(weight * self.price[k]),
-                plane.view(thread.latents),
-                d_near,
-                d_far,
-                tuple(thread.theta[-6:]),
-                thread.context,
-                differentiate,
+                *(plane.view(thread.latents), d_near, d_far),
+                Layers(*thread.theta[-6:]),
+            )
+            thread.bits[k] = context.rate_rows(
+                *(tables, Layers(*self._theta[-6:]), first, last, gradient),
+                *(thread.context, differentiate),
             )
         return float(sum(thread.bits))
 
@@ -377,19 +376,9 @@ class PyramidProblem:
         thread = self._threads[index]
         first, last = self.band(self.height, index)
         squares: float = pyramid.synthesis_step(
-            self._u,
-            self._starts,
-            self._rows,
-            self._taps,
-            self._sines,
-            self.target,
-            first,
-            last,
-            np.float32(weight / self.target.size),
-            thread.rows,
-            self._sine_layers(thread.theta),
-            thread.synthesis,
-            differentiate,
+            *(self._plane_sources(), self._sines, self.target, first, last),
+            self._synthesis_gradient(thread, weight / self.target.size),
+            *(thread.synthesis, differentiate),
         )
         return squares
 
@@ -410,7 +399,7 @@ class PyramidProblem:
                 view[first + BORDER : last + BORDER] = 0
             else:
                 view = plane.view(thread.latents)
-            pyramid.interpolate_rows_back(total, *self.columns[k], BORDER, view, first, last)
+            latent_kernels.interpolate_rows_back(total, *self.columns[k], BORDER, view, first, last)
 
     def _gather_networks(self) -> None:
         sums = [sum(parts) for parts in zip(*(t.theta for t in self._threads), strict=True)]
@@ -441,17 +430,11 @@ class PyramidProblem:
             gradient = self._threads[0].latents[first:last]
             for other in self._threads[1:]:
                 gradient += other.latents[first:last]
-            pyramid.adam(
-                self.y,
-                self._threads[0].latents,
-                self._slope,
-                self._mean,
-                self._square,
-                rate,
-                BETAS,
-                self._step,
-                first,
-                last,
+            latent_kernels.adam(
+                *(self.y, self._threads[0].latents, self._slope),
+                latent_kernels.Moments(self._mean, self._square),
+                latent_kernels.AdamStep(rate, *BETAS, self._step),
+                *(first, last),
             )
 
         self.run(work)
@@ -512,11 +495,11 @@ def expand(problem: PyramidProblem, k: int, plane: Array) -> Array:
     """A plane at every pixel (H, W)."""
     cols, taps = problem.columns[k]
     along = np.empty((len(plane), problem.width), np.float32)
-    pyramid.interpolate_rows(plane, cols - BORDER, taps, 0, along, 0, len(plane))
+    latent_kernels.interpolate_rows(plane, cols - BORDER, taps, 0, along, 0, len(plane))
     rows, row_taps = problem.rows[k]
     turned = np.ascontiguousarray(along.T)
     out = np.empty((problem.width, problem.height), np.float32)
-    pyramid.interpolate_rows(turned, rows, row_taps, 0, out, 0, problem.width)
+    latent_kernels.interpolate_rows(turned, rows, row_taps, 0, out, 0, problem.width)
     return np.ascontiguousarray(out.T)
 
 
@@ -525,11 +508,11 @@ def contract(problem: PyramidProblem, k: int, picture: Array) -> Array:
     height, width = problem.planes[k].shape
     rows, row_taps = problem.rows[k]
     turned = np.zeros((problem.width, height), np.float32)
-    pyramid.interpolate_rows_back(
+    latent_kernels.interpolate_rows_back(
         np.ascontiguousarray(picture.T), rows, row_taps, 0, turned, 0, problem.width
     )
     cols, taps = problem.columns[k]
     out = np.zeros((height, width), np.float32)
     along = np.ascontiguousarray(turned.T)
-    pyramid.interpolate_rows_back(along, cols - BORDER, taps, 0, out, 0, height)
+    latent_kernels.interpolate_rows_back(along, cols - BORDER, taps, 0, out, 0, height)
     return out
