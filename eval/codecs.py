@@ -20,9 +20,10 @@ from inrcodec import baselines, prc
 from inrcodec.baselines import PillowCodec
 from inrcodec.decoder import decode
 from inrcodec.encoder import DEFAULT_BASIS, DEFAULT_COMPACTION, DEFAULT_EFFORT, FAMILIES, encode
-from inrcodec.families.siren.fit.order import ORDERS
+from inrcodec.families.siren.settings import EFFORTS as SIREN_EFFORTS
 from inrcodec.image import Raster, from_pillow
-from inrcodec.optim.clock import EFFORTS, Report
+from inrcodec.job import EFFORTS, ORDERS
+from inrcodec.optim.clock import Report
 from inrcodec.pranc.layout import BASES
 
 
@@ -223,7 +224,7 @@ class Coin:
 
     def encode(self, raster: Raster, setting: float, report: Report | None = None) -> bytes:  # noqa: D102
         # At full size it then takes half as long as inrcodec, at half size about as long.
-        steps = 3 * EFFORTS[self.effort].fit_steps
+        steps = 3 * SIREN_EFFORTS[self.effort - 1].fit_steps
         return coin.encode(raster, setting, steps=steps, seed=self.seed, report=report)
 
     def decode(self, data: bytes, like: Raster) -> Raster:  # noqa: D102

@@ -27,9 +27,10 @@ from inrcodec.families.siren.coordinates import grid
 from inrcodec.families.siren.fit.problem import Problem
 from inrcodec.families.siren.fit.train import psnr_of
 from inrcodec.families.siren.network import SirenNetwork
+from inrcodec.families.siren.settings import EFFORTS
 from inrcodec.families.siren.shape import LIMIT_PARAMETERS, LIMIT_WIDTH, Siren
 from inrcodec.image import Raster, from_unit
-from inrcodec.optim.clock import EFFORTS, Clock, Report, cosine
+from inrcodec.optim.clock import Clock, Report, cosine
 
 MAGIC = b"COIN"
 _HEADER = struct.Struct("<4s2H2BH")
@@ -44,7 +45,7 @@ NETWORKS = ((5, 20), (5, 30), (10, 28), (10, 40), (13, 49))
 def encode(
     raster: Raster,
     bpp: float,
-    steps: int = EFFORTS[3].fit_steps,
+    steps: int = EFFORTS[2].fit_steps,
     seed: int = 0,
     report: Report | None = None,
 ) -> bytes:

@@ -22,9 +22,9 @@ from inrcodec.families.pyramid.fit.optimizer import Optimizer
 from inrcodec.families.pyramid.fit.problem import PyramidProblem, samples_of
 from inrcodec.families.pyramid.fit.start import start
 from inrcodec.families.pyramid.fit.train import PyramidFit
-from inrcodec.families.siren.fit import rounding as quantize
+from inrcodec.families.siren import encode as siren
+from inrcodec.families.siren.fit import rounding
 from inrcodec.families.siren.fit.problem import Problem
-from inrcodec.families.siren.fit.rounding import RateControl
 from inrcodec.image import Raster, from_pillow
 from inrcodec.kernels.threads import one_thread
 from inrcodec.optim.soap import Soap
@@ -44,9 +44,9 @@ RATE = 1e-3
 
 PHASES: dict[str, list[tuple[str, Any, str]]] = {
     "siren": [
-        ("fit", encoder, "fit"),
-        ("curvature", quantize, "curvature"),
-        ("refit", RateControl, "_refit"),
+        ("fit", siren, "fit"),
+        ("curvature", rounding, "curvature"),
+        ("refit", rounding, "refit"),
     ],
     "pyramid": [
         ("start", PyramidFit, "_begin"),

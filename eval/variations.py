@@ -18,33 +18,14 @@ from inrcodec.families.pyramid.fit import curvature as pyramid_curvature
 from inrcodec.families.pyramid.fit import optimizer as pyramid_optimizer
 from inrcodec.families.pyramid.fit import train as pyramid_train
 from inrcodec.families.pyramid.shape import SMALL, Pyramid
-from inrcodec.families.siren import network as siren
-from inrcodec.families.siren.fit import curvature, problem, train
-from inrcodec.families.siren.fit import rounding as quantize
-from inrcodec.families.siren.fit.problem import Problem
-from inrcodec.families.siren.fit.rounding import RateControl
-from inrcodec.optim import clock as schedule
+from inrcodec.families.siren.fit.codes import equal_steps
+from inrcodec.families.siren.fit.sampling import independent
+from inrcodec.families.siren.settings import SirenEffort, SirenSettings
 
 
 def _plain(matrix: np.ndarray) -> np.ndarray:
     """The factor of a curvature that knows no ties between coefficients."""
     return np.diag(np.sqrt(matrix.diagonal()))
-
-
-class _OneStep(RateControl):
-    """All layers share one step."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._balance = [float(np.mean(self._balance))] * len(self.alphas)
-
-
-class _UnboundPixels(Problem):
-    """Pixels of a step are drawn from the whole picture, each apart from the others."""
-
-    def sample(self) -> Tensor:
-        drawn = self._rng.integers(0, len(self.targets), self.batch)
-        return torch.from_numpy(drawn).to(self.device)
 
 
 class _GroupedAdam:
@@ -99,18 +80,6 @@ def _cold(*_: Any) -> bool:
     return False
 
 
-def _without_refits() -> dict[int, schedule.Effort]:
-    """The steps of the refits go to the fit."""
-    return {
-        level: replace(
-            effort,
-            fit_steps=effort.fit_steps + encoder.DEPTH * effort.refit_steps,
-            refit_steps=0,
-        )
-        for level, effort in schedule.EFFORTS.items()
-    }
-
-
 @dataclass(frozen=True)
 class Variation:
     """What is changed, in words, and the changed attribute of a module."""
@@ -134,15 +103,36 @@ class Variation:
             setattr(self.module, self.attribute, before)
 
 
+def _siren(about: str, group: str = "", **changes: Any) -> Variation:
+    """Changed settings of a SIREN, or of one of their groups."""
+    settings = SirenSettings()
+    if group:
+        changes = {group: replace(getattr(settings, group), **changes)}
+    return Variation(about, encoder, "SIREN", replace(settings, **changes))
+
+
+def _efforts_without_refits() -> tuple[SirenEffort, ...]:
+    """Efforts whose fits have the steps of the refits, too."""
+    settings = SirenSettings()
+    return tuple(
+        replace(
+            effort,
+            fit_steps=effort.fit_steps + settings.shape.depth * effort.refit_steps,
+            refit_steps=0,
+        )
+        for effort in settings.efforts
+    )
+
+
 SIREN_PARTS = {
-    "dead-zone": Variation("a dead zone 1.4 steps wide", quantize, "EDGE", 45),
-    "one-step": Variation("one step for all layers", encoder, "RateControl", _OneStep),
-    "no-refit": Variation("no refits, a longer fit", encoder, "EFFORTS", _without_refits()),
-    "no-compensation": Variation("independent rounding", curvature, "factorize", _plain),
-    "depth-5": Variation("5 sine layers", encoder, "DEPTH", 5),
-    "unbound-pixels": Variation("pixels in no grid", encoder, "Problem", _UnboundPixels),
-    "equal-rates": Variation("the first layer as fast as the others", problem, "FIRST_RATE", 1.0),
-    "adam": Variation("Adam in place of SOAP, in the fit", train, "Soap", _Adam),
+    "dead-zone": _siren("a dead zone 1.4 steps wide", "rounding", edge=45),
+    "one-step": _siren("one step for all layers", "rounding", step_codes=equal_steps),
+    "no-refit": _siren("no refits, a longer fit", efforts=_efforts_without_refits()),
+    "no-compensation": _siren("independent rounding", "curvature", factorize=_plain),
+    "depth-5": _siren("5 sine layers", "shape", depth=5),
+    "unbound-pixels": _siren("pixels in no grid", "fit", sampler=independent),
+    "equal-rates": _siren("the first layer as fast as the others", "fit", first_rate=1.0),
+    "adam": _siren("Adam in place of SOAP, in the fit", "fit", optimizer=_Adam),
 }
 """What the SIREN's codec is made of, with one part changed or switched off."""
 
@@ -180,16 +170,15 @@ PARTS = {"siren": SIREN_PARTS, "pyramid": PYRAMID_PARTS}
 """By family."""
 
 DEFAULTS = {
-    "depth-6": Variation("6 sine layers", encoder, "DEPTH", 6),
-    "depth-10": Variation("10 sine layers", encoder, "DEPTH", 10),
-    "bits-4.5": Variation("4.5 bits a coefficient", encoder, "BITS_PER_COEFFICIENT", 4.5),
-    "bits-5.5": Variation("5.5 bits a coefficient", encoder, "BITS_PER_COEFFICIENT", 5.5),
-    "omega-first-30": Variation("first ω 30", encoder, "first_omega", lambda width: 30.0),
-    "omega-hidden-30": Variation("hidden ω 30", encoder, "OMEGA_HIDDEN", 30.0),
-    "bias-scale-1": Variation("bias scale 1", siren, "BIAS_SCALE", 1.0),
-    "damping-tenfold": Variation("damping tenfold", curvature, "DAMPING", curvature.DAMPING * 10),
-    "fit-rate-0.1": Variation("fit rate 0.1", train, "FIT_RATE", 0.1),
-    "refit-rate-0.005": Variation("refit rate 0.005", quantize, "REFIT_RATE", 0.005),
+    "depth-6": _siren("6 sine layers", "shape", depth=6),
+    "depth-10": _siren("10 sine layers", "shape", depth=10),
+    "bits-4.5": _siren("4.5 bits a coefficient", "shape", bits_per_coefficient=4.5),
+    "bits-5.5": _siren("5.5 bits a coefficient", "shape", bits_per_coefficient=5.5),
+    "omega-first-30": _siren("first ω 30", "shape", first_omega=lambda width: 30.0),
+    "omega-hidden-30": _siren("hidden ω 30", "shape", omega_hidden=30.0),
+    "damping-tenfold": _siren("damping tenfold", "curvature", damping=1e-2),
+    "fit-rate-0.1": _siren("fit rate 0.1", "fit", rate=0.1),
+    "refit-rate-0.005": _siren("refit rate 0.005", "rounding", refit_rate=0.005),
 }
 """A default that is another."""
 

@@ -8,12 +8,12 @@ That is the SIREN's way; `pyramid_encoder` has the pyramid's.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from PIL import Image
 
 from inrcodec import decoder, prc
-from inrcodec.container.head import Header, write_header
+from inrcodec.container.segments import Segment
 from inrcodec.errors import TargetError
 from inrcodec.families.pyramid.encode import (
     PyramidSettings,
@@ -21,18 +21,18 @@ from inrcodec.families.pyramid.encode import (
     encode_to_psnr,
     expected_bytes,
 )
-from inrcodec.families.siren.fit.order import ORDERS
-from inrcodec.families.siren.fit.problem import Problem
-from inrcodec.families.siren.fit.rounding import Candidate, RateControl, Rounding
-from inrcodec.families.siren.fit.stages import fit_stages
-from inrcodec.families.siren.fit.train import fit
-from inrcodec.families.siren.shape import LIMIT_PARAMETERS, LIMIT_WIDTH, Siren
+from inrcodec.families.siren import encode as siren
+from inrcodec.families.siren.settings import SirenSettings
 from inrcodec.image import Raster, from_pillow
+from inrcodec.job import ORDERS, Aim, Attempt, Job, Target
 from inrcodec.metrics import psnr as measure_psnr
-from inrcodec.optim.clock import EFFORTS, Clock, Effort, Report
+from inrcodec.optim.clock import EFFORTS, Effort, Report
 from inrcodec.pranc.layout import BASES, NO_COMPACTION
 
 FAMILIES = ("auto", "siren", "pyramid")
+
+SIREN = SirenSettings()
+"""Settings of a SIREN's training."""
 
 LEAST_PYRAMID = 600
 """Bytes below which a pyramid's networks leave too little for its latents: with 500 it is level
@@ -48,68 +48,8 @@ DEFAULT_COMPACTION = {"identity": 1.0, "dense": 1.25, "hadamard": 1.25, "kroneck
 DEFAULT_QUALITY = 50
 DEFAULT_EFFORT = 3
 
-OMEGA_HIDDEN = 20.0
-DEPTH = 8
-"""Sine layers, where that leaves them wide enough: many narrow ones make more of the same bytes."""
-
-LEAST_WIDTH = 3
-"""Units of a layer for each sine layer; a narrower network has fewer layers."""
-
-BITS_PER_COEFFICIENT = 5.0
-"""Where width and precision balance at equal bytes (variations bits-4.5 and bits-5.5)."""
-
-FINEST_BITS = 9.0
-"""Bits per coefficient where the budget is large for the number of samples."""
-
-LAYER_OVERHEAD = 6
-STAGE_LAYER_OVERHEAD = 3
-SEGMENT_OVERHEAD = 8
-LEAST_SHARE = 0.97
-"""A byte budget is used to at least this share."""
-
-PREVIEW_BYTES = 1000
-"""From this budget on, the coefficients' last bits come in a pass of their own, for 8 bytes: the
-first 79 % of a file then show the picture (22.8 of 29.4 dB on kodim15 at 384x256, 0.27 bpp)."""
-
-SHARES = ((2000, (0.25, 0.5, 0.75, 1.0)), (800, (0.5, 1.0)))
-"""From how many bytes on a progressive SIREN has stages that end at these shares of the file."""
-
-TOGETHER = 2
-"""Fits of all stages together, in steps of an effort's fit, after one for each."""
-
-STAGED_REFITS = 3
-"""Steps of a refit, in those of an effort's, where there are stages."""
-
-STAGED_PIXELS = 4
-"""Pixels of a curvature, likewise: one sum of a pixel's channels has those of all stages."""
-
-BITS_OF_STAGES = (7.0, 5.8, 5.4, 5.2)
-GREY_BITS_OF_STAGES = (8.4, 6.4, 5.5, 4.7)
-"""Bits per coefficient in each: what more units depend on is rounded more finely."""
-
-LEAST_FIRST_WIDTH = 1.2
-"""Units of the first stage for each sine layer; else there are fewer layers. Of five and eight
-layers the eight are 1.0 and 0.35 dB ahead as a whole (kodim15, 00870a9c), but narrow first stages
-learn little."""
-
-MARGIN = 0.015
-"""Of the file, by which stages should end earlier: their bits are not known in advance."""
-
 SMALLEST_QUALITY_BYTES = 500
 """Added to every budget that a quality gives: a small picture needs more bits per pixel."""
-
-
-def first_omega(width: int) -> float:
-    """ω of the first layer: a wider network has coefficients for finer waves.
-
-    Of 20, 30, 45, 60 and 90 (fits of 1,000 steps at full size), 45 and 60 are best at a width of 45
-    (kodim19 +0.28 and +0.47 dB over 30, kodim13 +0.15 both), 30 and 45 at 48 (kodim05, kodim15), 20
-    and 30 at 24 (kodim15, kodim19).
-
-    >>> first_omega(8), first_omega(45), first_omega(100)
-    (24.0, 45.0, 60.0)
-    """
-    return float(min(60, max(24, width)))
 
 
 @dataclass(frozen=True)
@@ -120,6 +60,7 @@ class _Settings:
     basis: str
     compaction: int
     effort: Effort
+    level: int
     seed: int
     device: str
     icc: bytes
@@ -204,8 +145,6 @@ def encode(
         raise ValueError(f"order {order} is for the family siren; leave one of the two away")
     if progressive and order != "none":
         raise ValueError("progressive has an order of its own; leave one of the two away")
-    if progressive and family == "siren" and basis != "identity":
-        raise ValueError(f"a progressive siren with basis {basis}; it has the identity")
     raster = image if isinstance(image, Raster) else from_pillow(image)
     ratio = DEFAULT_COMPACTION[basis] if compaction is None else compaction
     settings = _Settings(
@@ -213,6 +152,7 @@ def encode(
         basis=basis,
         compaction=NO_COMPACTION if basis == "identity" else round(ratio * NO_COMPACTION),
         effort=EFFORTS[effort],
+        level=effort,
         seed=seed,
         device=decoder.choose_device(device),
         icc=b"" if strip else raster.icc,
@@ -230,10 +170,7 @@ def encode(
         family = choose_family(raster, expected - (len(settings.icc) if budget else 0))
     if family == "pyramid":
         return _encode_pyramid(settings, budget, psnr)
-    if psnr is not None:
-        return _encode_to_psnr(settings, psnr)
-    assert budget is not None
-    return _encode_to_budget(settings, budget)
+    return _encode_siren(settings, budget, psnr)
 
 
 def choose_family(raster: Raster, budget: int) -> str:
@@ -296,179 +233,36 @@ def quality_bpp(quality: int) -> float:
     return float(0.02 * 100 ** ((quality - 1) / 99))
 
 
-def _encode_to_budget(settings: _Settings, budget: int) -> bytes:
-    header = _header(settings, budget - len(settings.icc))
-    clock = Clock(_work(settings.effort, header), settings.report, budget)
-    control = _prepare(settings, header, budget, clock)
-    found = control.within(budget, LEAST_SHARE)
-    clock.advance(_work(settings.effort, header), "done")
-    if found is None:
-        sizes = control.sizes
-        raise TargetError(
-            f"cannot make a file of {budget} bytes for this picture: files have "
-            f"{min(sizes)} to {max(sizes)} bytes; give another budget"
+def _encode_siren(settings: _Settings, budget: int | None, psnr: float | None) -> bytes:
+    if psnr is not None:
+        _check_psnr(psnr)
+    job = Job(
+        raster=settings.raster,
+        target=Target(max_bytes=budget if budget is None else max(1, budget), psnr=psnr),
+        effort=settings.level,
+        seed=settings.seed,
+        basis=settings.basis,
+        compaction=settings.compaction,
+        device=settings.device,
+        metadata=(Segment(64, settings.icc),) if settings.icc else (),
+        order=settings.order,
+        progressive=settings.progressive,
+        settings=(SIREN,),
+        report=settings.report,
+    )
+    if psnr is None:
+        assert budget is not None
+        return siren.encode(job, Aim(budget))
+    aim: Aim | None = Aim(siren.expected_bytes(job, psnr), psnr)
+    attempts: list[Attempt] = []
+    while aim is not None:
+        data = siren.encode(job, aim)
+        reached = measure_psnr(
+            decoder.rendered(prc.open(data)), settings.raster.samples, settings.raster.peak
         )
-    return found.data
-
-
-def _encode_to_psnr(settings: _Settings, psnr: float) -> bytes:
-    _check_psnr(psnr)
-    raster = settings.raster
-    pixels = raster.width * raster.height
-    # Twice the raw picture: beyond that, fitting is no way to store it.
-    most = min(2 * pixels * raster.channels * raster.bits // 8 + 400, LIMIT_PARAMETERS // 2)
-    budget = min(most, 300 + int(pixels * 0.12 * 2 ** ((psnr - 28) / 4) / 8))
-    best = -math.inf
-    for _ in range(6):
-        found, reached = _attempt(settings, budget, psnr)
-        if found is not None:
-            return found.data
-        best = max(best, reached)
-        if budget >= most:
-            break
-        # Twice the bytes bring 2 to 3 dB; up to a quarter more than what that asks for.
-        budget = min(most, int(budget * min(4.0, 1.25 * 2 ** ((psnr - reached) / 2.5))))
+        if reached >= psnr:
+            return data
+        attempts.append(Attempt(aim, len(data), reached))
+        aim = siren.next_aim(job, attempts)
+    best = max(attempt.psnr for attempt in attempts)
     raise TargetError(f"reached {best:.2f} dB of {psnr:g} dB; ask for less, or raise --effort")
-
-
-def _attempt(settings: _Settings, budget: int, psnr: float) -> tuple[Candidate | None, float]:
-    """The smallest file of at least `psnr` dB from a network made for `budget`, and its best."""
-    header = _header(settings, budget)
-    clock = Clock(_work(settings.effort, header), settings.report, budget)
-    # The budget of an attempt is the network's; a profile comes on top of it.
-    control = _prepare(settings, header, budget + len(settings.icc), clock)
-    found = control.reaching(psnr, budget + len(settings.icc))
-    reached = -math.inf if found is None else _decoded_psnr(found.data, settings)
-    clock.advance(_work(settings.effort, header), "done")
-    # The promise is about the decoder's pixels, not the encoder's estimate of them.
-    return (found if reached >= psnr else None), max(reached, control.best_psnr)
-
-
-def _decoded_psnr(data: bytes, settings: _Settings) -> float:
-    file = prc.open(data)
-    return measure_psnr(decoder.rendered(file), settings.raster.samples, settings.raster.peak)
-
-
-def _prepare(settings: _Settings, header: Header, budget: int, clock: Clock) -> RateControl:
-    """Fit the picture; what is left is to make files of the fit."""
-    effort = settings.effort
-    rounding = _rounding(effort, header)
-    if _stages(header):
-        steps, together = effort.fit_steps, TOGETHER * effort.fit_steps
-        staged = fit_stages(settings.raster, header, settings.device, steps, together, clock)
-        ends = _shares(budget - len(settings.icc))
-        return RateControl(*staged, rounding, clock, settings.icc, ends=ends)
-    problem = Problem(settings.raster, header, settings.device)
-    alphas = fit(problem, effort.fit_steps, clock)
-    withheld = 1 if budget >= PREVIEW_BYTES else 0
-    return RateControl(problem, alphas, rounding, clock, settings.icc, withheld, settings.order)
-
-
-def _work(effort: Effort, header: Header) -> float:
-    """All work of an attempt, in steps of the fit."""
-    assert isinstance(header.network, Siren)
-    fits = _stages(header) + TOGETHER if _stages(header) else 1
-    refit_steps = _rounding(effort, header).refit_steps
-    return fits * effort.fit_steps + header.network.depth * refit_steps
-
-
-def _rounding(effort: Effort, header: Header) -> Rounding:
-    if not _stages(header):
-        return Rounding(effort.refit_steps, effort.curvature_pixels)
-    return Rounding(STAGED_REFITS * effort.refit_steps, STAGED_PIXELS * effort.curvature_pixels)
-
-
-def _first_stage(header: Header) -> int:
-    assert isinstance(header.network, Siren)
-    return header.network.widths[0]
-
-
-def _stages(header: Header) -> int:
-    return len(header.network.stages) if isinstance(header.network, Siren) else 0
-
-
-def _overhead(header: Header) -> int:
-    """Bytes of a file besides its coded coefficients, about."""
-    assert isinstance(header.network, Siren)
-    segments = 2 * SEGMENT_OVERHEAD
-    return len(write_header(header)) + segments + LAYER_OVERHEAD * header.network.layers
-
-
-def _header(settings: _Settings, budget: int) -> Header:
-    """The widest network whose coefficients, at the usual precision, fit the budget."""
-    samples = settings.raster.width * settings.raster.height * settings.raster.channels
-
-    def shaped(width: int, depth: int) -> Header:
-        return Header(
-            network=Siren(settings.raster.channels, width, depth, first_omega(width), OMEGA_HIDDEN),
-            width=settings.raster.width,
-            height=settings.raster.height,
-            bits=settings.raster.bits,
-            basis=settings.basis,
-            compaction=settings.compaction,
-            seed=settings.seed,
-        )
-
-    def fits(header: Header) -> bool:
-        k = sum(header.coefficients)
-        # More coefficients than half the samples fit noise; then they are coded more finely.
-        precision = BITS_PER_COEFFICIENT if k < samples / 2 else FINEST_BITS
-        return _overhead(header) + k * precision / 8 <= budget
-
-    # A small budget is better spent on few layers than on a narrow network.
-    for depth in range(DEPTH, 0, -1):
-        widths = [w for w in range(1, LIMIT_WIDTH + 1) if w * w * depth < LIMIT_PARAMETERS]
-        low, high = 0, len(widths)
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (
-                (middle, high) if fits(shaped(widths[middle - 1], depth)) else (low, middle - 1)
-            )
-        if low >= LEAST_WIDTH * depth or (low and depth == 1):
-            header = shaped(widths[low - 1], depth)
-            few = sum(header.coefficients) < samples / 2
-            staged = _in_stages(header, budget) if settings.progressive and few else header
-            if not _stages(staged) or _first_stage(staged) >= LEAST_FIRST_WIDTH * depth:
-                return staged
-    least = _overhead(shaped(1, 1)) + 16
-    raise TargetError(f"{max(0, budget)} bytes are too few for this picture; give at least {least}")
-
-
-def _in_stages(header: Header, budget: int) -> Header:
-    """The same with stages that end at their shares of the budget, about, or a little before.
-
-    Unchanged where the budget is too small for two.
-    """
-    plain = header.network
-    assert isinstance(plain, Siren)
-    shares = _shares(budget)
-    all_bits = BITS_OF_STAGES if plain.channels > 2 else GREY_BITS_OF_STAGES
-    fixed = STAGE_LAYER_OVERHEAD * plain.layers + SEGMENT_OVERHEAD
-    end = float(len(write_header(header)) + len(shares))
-    stages: list[int] = []
-    for share, bits in zip(shares, all_bits, strict=False):
-        wanted = (share - (MARGIN if share < 1 else 0)) * budget
-        room = (wanted - end - fixed) * 8 / bits
-        units = 0
-        while _parameters(plain, sum(stages), units + 1) < room:
-            units += 1
-        if not units:
-            return header
-        end += fixed + _parameters(plain, sum(stages), units) * bits / 8
-        stages.append(units)
-    if not stages:
-        return header
-    width = sum(stages)
-    network = replace(plain, width=width, stages=tuple(stages), omega_first=first_omega(width))
-    return replace(header, network=network)
-
-
-def _shares(budget: int) -> tuple[float, ...]:
-    """Those of a file at which the stages of a progressive SIREN end; none where it has none."""
-    return next((shares for least, shares in SHARES if budget >= least), ())
-
-
-def _parameters(siren: Siren, width: int, added: int) -> int:
-    """Those of a stage that adds units to sine layers of some width."""
-    inputs = width + added + 1
-    return added * (3 + (siren.depth - 1) * inputs) + siren.channels * inputs
