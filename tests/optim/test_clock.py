@@ -1,6 +1,7 @@
 """The learning rate warms up and falls to 0, and progress goes from 0 to 1."""
 
 import math
+from itertools import pairwise
 
 import pytest
 
