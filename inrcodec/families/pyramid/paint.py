@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.container.head import Header
-from inrcodec.content import Content, Painter
+from inrcodec.content import Latents, Painter, Values
 from inrcodec.families.pyramid.kernels import output_filter as filtering
 from inrcodec.families.pyramid.kernels import synthesis as pyramid
 from inrcodec.families.pyramid.kernels.blocks import padded
@@ -25,12 +25,12 @@ from inrcodec.families.pyramid.shape import Pyramid
 Array = NDArray[np.float32]
 
 
-def painter(header: Header, content: Content, device: str) -> Painter:
+def painter(header: Header, values: Values, latents: Latents, device: str) -> Painter:
     """The picture as a function of columns and rows; missing planes count as 0."""
     shape = header.network
     assert isinstance(shape, Pyramid)
-    matrices = grow(header, [layer.values for layer in content.layers])
-    planes = [np.ascontiguousarray(plane, np.float32) for plane in content.latents]
+    matrices = grow(header, values)
+    planes = [np.ascontiguousarray(plane, np.float32) for plane in latents]
     if shape.taps:
         taps = matrices[shape.synthesis_blocks - 1]
         # One after the other: two planes of a large picture more, not all.

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from inrcodec import decoder, prc
-from inrcodec.container.segments import Segment
+from inrcodec.container.segments import metadata, metadata_segment
 from inrcodec.errors import TargetError
+from inrcodec.families.siren import SIREN
 from inrcodec.families.siren.encode import encode, expected_bytes, next_aim
 from inrcodec.families.siren.settings import SearchSettings, SirenEffort, SirenSettings
 from inrcodec.image import Raster, from_pillow
@@ -16,7 +17,7 @@ from inrcodec.job import Aim, Attempt, Job
 from inrcodec.metrics import psnr
 
 FAST = SirenSettings(efforts=(SirenEffort(60, 2, 512),))
-PROFILE = Segment(64, bytes(range(200)))
+PROFILE = metadata_segment(64, bytes(range(199)))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_metadata_count_but_change_no_coefficient(job):
     tagged = replace(job, metadata=(PROFILE,))
     assert tagged.metadata_size == 207
     data = encode(tagged, Aim(300 + 207))
-    assert len(data) <= 507 and prc.open(data).icc == PROFILE.payload
+    assert len(data) <= 507 and prc.open(data).icc == metadata(PROFILE)
     for one, other in zip(plain.layers, prc.open(data).layers, strict=True):
         assert np.array_equal(one.symbols, other.symbols)
 
@@ -102,4 +103,4 @@ def test_a_size_that_no_file_has_names_those_that_there_are(job):
 )
 def test_what_a_siren_cannot_be_is_refused(job, options, message):
     with pytest.raises(ValueError, match=message):
-        encode(replace(job, **options), Aim(500))
+        SIREN.check(replace(job, **options))

@@ -6,7 +6,7 @@ import torch
 
 from inrcodec import decoder, prc
 from inrcodec.container.head import Header
-from inrcodec.container.segments import Segment
+from inrcodec.container.segments import metadata_segment
 from inrcodec.families.siren.fit.problem import Problem
 from inrcodec.families.siren.fit.rounding import FileForm, RateControl, least_code
 from inrcodec.families.siren.fit.search import reaching
@@ -99,7 +99,7 @@ def test_steps_of_the_first_layer_are_far_finer_than_the_others(control):
 
 def test_metadata_count_towards_the_budget(prepared):
     icc = bytes(range(60))
-    found = made(prepared, metadata=(Segment(64, icc),)).within(300, 0.97)
+    found = made(prepared, metadata=(metadata_segment(64, icc),)).within(300, 0.97)
     assert 291 <= len(found.data) <= 300
     assert prc.open(found.data).icc == icc
 

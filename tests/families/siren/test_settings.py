@@ -84,5 +84,5 @@ def test_equal_steps_are_in_the_file(photograph):
 
 def test_the_last_bits_have_a_segment_from_some_bytes_on(photograph, plain):
     early = replace(FAST, rounding=replace(FAST.rounding, preview_bytes=400))
-    assert "refinement pass" not in [part.name for part in plain.parts]
-    assert "refinement pass" in [part.name for part in encoded(photograph, early).parts]
+    assert "refinement" not in [part.name for part in plain.parts]
+    assert "refinement" in [part.name for part in encoded(photograph, early).parts]
