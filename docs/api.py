@@ -12,6 +12,7 @@ import inrcodec
 
 MODULES = (
     "inrcodec",
+    "inrcodec.errors",
     "inrcodec.prc",
     "inrcodec.container.head",
     "inrcodec.limits",
