@@ -147,7 +147,7 @@ class SegmentReader:
         """Type, whether it is the last one, and length of the payload."""
         flags = fields.u8()
         kind, last = flags & ~_LAST, bool(flags & _LAST)
-        fields.part = NAMES.get(kind, f"ancillary segment {kind}")
+        fields.part = f"{NAMES[kind]} segment" if kind in NAMES else f"ancillary segment {kind}"
         if kind not in NAMES and kind < ANCILLARY:
             raise FormatError(f"unknown segment type {kind}; update inrcodec")
         if not self._kind and kind != COEFFICIENTS:
