@@ -26,8 +26,6 @@ def painter(header: Header, content: Content, device: str) -> Painter:
     shape = header.network
     assert isinstance(shape, Siren)
     matrices = grow(header, [layer.values for layer in content.layers])
-    if len(matrices) < len(shape.blocks):
-        shape = shape.first(len(matrices) // shape.layers)
     matrices = joined(shape, matrices)
     picture = (header.width, header.height)
 
