@@ -162,18 +162,18 @@ def thumbnail(
 
 def _picture(file: PrcFile, window: Window, device: str, points: int = 1) -> Image.Image:
     """The picture on a grid, or the means of its squares of `points` times `points`."""
+    icc = file.icc or (srgb_profile() if file.header.srgb else b"")
+    has_alpha = file.header.network.channels in (2, 4)
     try:
         values, latents = file.content.values, file.content.latents
         samples = render(file.header, values, latents, window, check_device(device))
+        if points > 1:
+            samples = _reduced(samples, points, has_alpha)
+        return to_pillow(Raster(samples, has_alpha, icc))
     except MemoryError as error:
         raise ImageError(
             f"too little memory for {window.size[0]}x{window.size[1]} pixels"
         ) from error
-    has_alpha = file.header.network.channels in (2, 4)
-    if points > 1:
-        samples = _reduced(samples, points, has_alpha)
-    icc = file.icc or (srgb_profile() if file.header.srgb else b"")
-    return to_pillow(Raster(samples, has_alpha, icc))
 
 
 def _reduced(samples: Samples, points: int, has_alpha: bool) -> Samples:

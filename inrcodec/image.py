@@ -221,12 +221,17 @@ def to_samples(
     return samples
 
 
+_PROFILE_DATE = b"".join(part.to_bytes(2, "big") for part in (1999, 10, 18, 0, 0, 0))
+"""The date that a profile was made at, in place of the current time: that of IEC 61966-2-1."""
+
+
 @cache
 def srgb_profile() -> bytes:
-    """An ICC profile of sRGB, by LittleCMS."""
+    """An ICC profile of sRGB, by LittleCMS; the same bytes at any time."""
     from PIL import ImageCms
 
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile[:24] + _PROFILE_DATE + profile[36:]
 
 
 _SUFFIXES = {

@@ -182,6 +182,7 @@ class FileReader:
         """`finest` and `limits` are those of `read`."""
         self._finest, self._limits = finest, limits
         self._data = bytearray()
+        self._fault = ""
         self._parts: list[Part] = []
         self._metadata: dict[int, bytes] = {}
         self._content: ContentReader | None = None
@@ -193,12 +194,24 @@ class FileReader:
         """Take the next bytes.
 
         Raises:
-            FormatError: what there is so far is not the start of a readable file.
+            FormatError: what there is so far is not the start of a readable file; from then on each
+                call raises it.
         """
+        if self._fault:
+            raise FormatError(self._fault)
         self._data += data
+        try:
+            if self.header is not None or self._begin():
+                self._read_segments()
+        except FormatError as error:
+            self._fault = str(error)
+            raise
+        except MemoryError as error:
+            self._fault = self._too_large()
+            raise FormatError(self._fault) from error
+
+    def _read_segments(self) -> None:
         with memoryview(self._data) as view:
-            if self.header is None and not self._begin():
-                return
             assert self._segments is not None and self._content is not None
             for segment in self._segments.whole(view):  # type: ignore[arg-type]
                 self._take(segment)
@@ -248,15 +261,24 @@ class FileReader:
         """
         if self.header is None or self._segments is None or self._content is None:
             raise CutShort("the file is cut short in the header")
+        try:
+            content = self._content.content(self._segments.ended)
+        except MemoryError as error:
+            raise FormatError(self._too_large()) from error
         return PrcFile(
             header=self.header,
-            content=self._content.content(self._segments.ended),
+            content=content,
             icc=self._metadata.get(ICC, b""),
             exif=self._metadata.get(EXIF, b""),
             xmp=self._metadata.get(XMP, b""),
             complete=self._segments.ended,
             parts=(*self._parts, *([self._cut] if self._cut else [])),
         )
+
+    def _too_large(self) -> str:
+        assert self.header is not None
+        size = f"{self.header.width}x{self.header.height}"
+        return f"too little memory to read a picture of {size} pixels"
 
 
 LONGEST_HEADER = 128

@@ -128,7 +128,7 @@ class Header:
     >>> header.coefficients
     (96, 528, 528, 99)
     >>> len(write_header(header)), header.low, header.top
-    (24, 0, 255)
+    (23, 0, 255)
     """
 
     network: Shape

@@ -147,7 +147,7 @@ class SegmentReader:
         """Type, whether it is the last one, and length of the payload."""
         flags = fields.u8()
         kind, last = flags & ~_LAST, bool(flags & _LAST)
-        fields.part = NAMES.get(kind, f"ancillary segment {kind}")
+        fields.part = f"{NAMES[kind]} segment" if kind in NAMES else f"ancillary segment {kind}"
         if kind not in NAMES and kind < ANCILLARY:
             raise FormatError(f"unknown segment type {kind}; update inrcodec")
         if not self._kind and kind != COEFFICIENTS:
@@ -197,9 +197,12 @@ def metadata(segment: Segment) -> bytes:
         raise FormatError(f"the {segment.name} is empty or coded in an unknown way")
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        unpacked = unpacker.decompress(content, LIMIT_PAYLOAD)
+        # One byte more, so that content of that length is read to its end.
+        unpacked = unpacker.decompress(content, LIMIT_PAYLOAD + 1)
     except zlib.error as error:
         raise FormatError(f"the {segment.name} is damaged: {error}") from error
+    if len(unpacked) > LIMIT_PAYLOAD:
+        raise FormatError(f"the {segment.name} is longer than {LIMIT_PAYLOAD} bytes")
     if not unpacker.eof or unpacker.unused_data or not unpacked:
-        raise FormatError(f"the {segment.name} is damaged or longer than {LIMIT_PAYLOAD} bytes")
+        raise FormatError(f"the {segment.name} is damaged: not one deflate stream")
     return unpacked

@@ -1,9 +1,5 @@
 """docs/format.md is a decoder: its Python blocks read what the library writes."""
 
-import re
-import zlib
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -14,12 +10,9 @@ from inrcodec.entropy.model import LIMIT_MAGNITUDE, LayerModel, coarsen
 from inrcodec.entropy.passes import encode_first, encode_ordered, encode_refinement
 from inrcodec.errors import FormatError
 from inrcodec.prc import read
-
-ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "tests" / "golden" / "container_v0.prc"
-TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
-SPEC = {}
-exec("\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)), SPEC)
+from tests import document
+from tests.document import SPEC
+from tests.test_golden import GOLDEN, SYMBOLS
 
 CODES = st.integers(0, 255)
 MODELS = st.builds(LayerModel, CODES, CODES, CODES, CODES, st.integers(0, 80))
@@ -148,64 +141,32 @@ def test_ordered_bit_planes(models, seed, listed):
     assert found == [q.tolist() for q in symbols]
 
 
-def test_the_golden_file_by_the_document_alone():
-    data = GOLDEN.read_bytes()
-
-    def varint(i):
-        value = shift = 0
-        while data[i] > 127:
-            value, shift, i = value | (data[i] & 127) << shift, shift + 7, i + 1
-        return value | data[i] << shift, i + 1
-
-    def checked(start, end):
-        assert int.from_bytes(data[end : end + 4], "little") == zlib.crc32(data[start:end])
-        return end + 4
-
-    assert data[:7] == b"\x8fPRC\0\0\3"
-    width, height = (int.from_bytes(data[i : i + 2], "little") for i in (7, 9))
-    assert (width, height, data[11]) == (640, 427, 2)
-    compaction, i = varint(12)
-    seed, i = varint(i)
-    units, i = varint(i)
-    depth = data[i]
-    omega_first, i = varint(i + 1)
-    omega_hidden, i = varint(i)
-    assert (compaction, seed, units, depth) == (160, 0xC0FFEE, 8, 2 | 32 | 64)
-    assert (omega_first, omega_hidden) == (4 * 30, 4 * 20 + 1)
-    counts = (8 * 3, -(-64 * 8 * 9 // 160), 3 * 9)
-    start = checked(0, i)
-
-    assert data[start] == 0
-    length, i = varint(start + 1)
-    first_end = i + length
-    r, i = data[i], i + 1
-    table = []
-    for _ in counts:
-        step, edge, slope, curvature = data[i : i + 4]
-        largest, i = varint(i + 4)
-        table.append((step, edge, SPEC["frequencies"](edge, slope, curvature, largest), largest))
-    decoder = SPEC["RangeDecoder"](data[i:first_end])
-    coarse = []
-    for (_, _, f, M), k in zip(table, counts, strict=True):
-        c = SPEC["coarse_table"](f, r)
-        coarse.append([decoder.decode(c) - (M >> r) for _ in range(k)])
-    start = checked(start, first_end)
-
-    assert data[start] == 1
-    length, i = varint(start + 1)
-    decoder = SPEC["RangeDecoder"](data[i : i + length])
-    for (step, edge, f, _), cs, layer in zip(table, coarse, read(data).layers, strict=True):
-        symbols = [0] * len(cs)
-        for c in sorted(set(cs)):
-            first, g = SPEC["group"](f, c, r)
-            for place in (i for i, other in enumerate(cs) if other == c):
-                symbols[place] = first + decoder.decode(g)
-        assert layer.symbols.tolist() == symbols
-        values = [
-            (q > 0) - (q < 0) and (1 if q > 0 else -1) * (abs(q) - 1 / 2 + edge / 64)
-            for q in symbols
-        ]
-        np.testing.assert_allclose(layer.values, np.array(values) * 2 ** ((step - 192) / 8))
+@pytest.mark.parametrize("name", ["container", *SYMBOLS])
+def test_a_golden_file_by_the_document_alone(name):
+    """Each field, symbol and latent, and the content of each ancillary segment."""
+    data = (GOLDEN / f"{name}.prc").read_bytes()
+    ours, theirs = read(data), document.parse(data)
+    header, network = ours.header, ours.header.network
+    for field in ("family", "width", "height", "bits", "srgb", "low", "top", "basis", "seed"):
+        assert getattr(theirs, field) == getattr(header, field)
+    for field in ("compaction", "whole_first", "whole_last"):
+        assert getattr(theirs, field) == getattr(header, field)
+    assert theirs.channels == network.channels and tuple(theirs.blocks) == network.blocks
+    assert theirs.complete
+    models = document.coefficients(theirs)
+    for model, layer in zip(models, ours.layers, strict=True):
+        assert (model.step, model.edge) == (layer.model.step, layer.model.edge)
+        assert model.q == layer.symbols.tolist()
+        np.testing.assert_allclose(document.alpha(model), layer.values)
+    kept = {kind: document.content(kind, payload) for kind, payload in theirs.segments if kind > 63}
+    assert [kept.get(kind, b"") for kind in (64, 65, 66)] == [ours.icc, ours.exif, ours.xmp]
+    if theirs.family == "siren":
+        assert (theirs.omega_first, theirs.omega_hidden) == (
+            network.omega_first, network.omega_hidden,
+        )  # fmt: skip
+    else:
+        planes = document.latents(theirs, models)
+        assert [q.tolist() for q in ours.latents] == planes
 
 
 def test_philox():

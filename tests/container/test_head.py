@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inrcodec.container.fields import Fields, checksum, varint
-from inrcodec.container.head import MAGIC, Header, read_header, write_header
+from inrcodec.container.head import MAGIC, Header, write_header
 from inrcodec.errors import FormatError
+from inrcodec.families.pyramid.shape import Pyramid
 from inrcodec.families.siren.shape import LIMIT_PARAMETERS, Siren
 from inrcodec.image import LIMIT_PIXELS
 from inrcodec.pranc.layout import BASES, coefficients
+from inrcodec.prc import read_header
 
 SIREN = Siren(channels=3, width=32, depth=3, omega_first=30, omega_hidden=30)
 HEADER = Header(SIREN, width=768, height=512)
@@ -31,16 +33,23 @@ def headers(draw):
         omega_hidden=draw(OMEGAS),
     )
     width = draw(st.integers(1, 65535))
+    bits = draw(st.sampled_from([8, 16]))
+    peak = (1 << bits) - 1
+    low, high = sorted(draw(st.lists(st.integers(0, peak), min_size=2, max_size=2, unique=True)))
+    basis = draw(st.sampled_from(BASES))
     return Header(
         siren,
         width=width,
         height=draw(st.integers(1, min(65535, LIMIT_PIXELS // width))),
-        bits=draw(st.sampled_from([8, 16])),
-        basis=draw(st.sampled_from(BASES)),
-        compaction=draw(st.integers(64, 64 * 1024)),
+        bits=bits,
+        basis=basis,
+        compaction=64 if basis == "identity" else draw(st.integers(64, 64 * 1024)),
         seed=draw(st.integers(0, 2**32 - 1)),
         whole_first=draw(st.booleans()),
         whole_last=draw(st.booleans()),
+        srgb=draw(st.booleans()),
+        low=low,
+        high=high if high < peak else None,
     )
 
 
@@ -60,7 +69,7 @@ def test_round_trip(header):
     data = write_header(header)
     assert read_header(data) == header
     assert read_header(data + b"more") == header
-    assert len(data) <= 31
+    assert len(data) <= 39
 
 
 @given(headers())
@@ -86,23 +95,56 @@ def test_every_prefix_of_a_header_is_cut_short(header, data):
         read_header(whole[:size])
 
 
+@pytest.mark.parametrize("family", ["siren", "pyramid"])
+def test_a_header_is_short(family):
+    pyramid = Pyramid(3, 32, 16, (6, 5, 4, 3, 2, 2, 1, 0), second=16, taps=3)
+    data = write_header(Header(SIREN if family == "siren" else pyramid, 768, 512))
+    assert len(data) == 4 + 1 + 1 + 1 + 2 + 2 + 1 + 1 + (4 if family == "siren" else 9) + 4
+
+
 def test_says_what_it_cannot_read():
     with pytest.raises(FormatError, match=r"not a \.prc file"):
         read_header(b"\x89PNG\r\n\x1a\n" + bytes(40))
-    with pytest.raises(FormatError, match="newer format version 10; update inrcodec"):
-        read_header(MAGIC + b"\x0a")
-    for version in (0, 1):
-        message = f"a pyramid of the trial format version {version}; encode its picture again"
-        with pytest.raises(FormatError, match=message):
-            read_header(MAGIC + bytes([version, 1]))
-    with pytest.raises(FormatError, match="unknown INR family 9; update inrcodec"):
-        read_header(MAGIC + b"\x00\x09")
-    with pytest.raises(FormatError, match="unknown bits set"):
-        read_header(with_field(6, 3 | 16))
+    with pytest.raises(FormatError, match="family 9; update inrcodec"):
+        read_header(MAGIC + b"\x0a\x09\3\1\1\0\0" + bytes(9))
+    with pytest.raises(FormatError, match="start 1; update inrcodec"):
+        read_header(with_field(5, 1 << 4))
+    for offset, value in ((6, 3 | 64), (6, 3 | 128), (11, 64), (11, 128)):
+        with pytest.raises(FormatError, match="unknown bits set"):
+            read_header(with_field(offset, value))
     with pytest.raises(FormatError, match="unknown basis 5; update inrcodec"):
-        read_header(with_field(11, 5))
+        # A basis other than the identity has a compaction.
+        data = write_header(dataclasses.replace(HEADER, basis="sparse"))
+        read_header(signed(data[:11] + b"\x05" + data[12:-4]))
+    with pytest.raises(FormatError, match="depth and stages has an unknown bit"):
+        read_header(with_field(13, 2 | 128))
     with pytest.raises(FormatError, match="header is damaged: its checksum"):
         read_header(write_header(HEADER)[:-1] + b"\0")
+
+
+@pytest.mark.parametrize("version", [*range(10), 11, 255])
+def test_another_version_is_refused_in_one_line(version):
+    """Whatever follows, and as soon as the version is there."""
+    what = "update inrcodec" if version > 10 else "encode the picture again"
+    message = f"format version {version}, and this inrcodec reads version 10 alone; {what}"
+    for more in (b"", b"\0", write_header(HEADER)[5:]):
+        with pytest.raises(FormatError) as caught:
+            read_header(MAGIC + bytes([version]) + more)
+        assert str(caught.value) == message
+
+
+def test_the_range_that_there_is_anyway_is_not_stored():
+    data = write_header(HEADER)[:-4]
+    assert dataclasses.replace(HEADER, high=None).top == 255
+    assert write_header(dataclasses.replace(HEADER, high=255)) == write_header(HEADER)
+    ranged = signed(data[:6] + bytes([3 | 32]) + data[7:11] + varint(0) + varint(255) + data[11:])
+    with pytest.raises(FormatError, match="the range that it has anyway"):
+        read_header(ranged)
+    for low, top in ((5, 5), (6, 5), (0, 256)):
+        part = varint(low) + varint(top)
+        ranged = signed(data[:6] + bytes([3 | 32]) + data[7:11] + part + data[11:])
+        with pytest.raises(FormatError, match=f"samples from {low} to {top} of 8 bits"):
+            read_header(ranged)
 
 
 @pytest.mark.parametrize("channels", [0, 5, 6, 7])
@@ -123,6 +165,10 @@ def test_refuses_channels_beyond_four(channels):
         ({"compaction": 65537}, "compaction of 65537/64"),
         ({"seed": -1}, "seed -1"),
         ({"seed": 2**32}, "seed 4294967296"),
+        ({"low": -1}, "samples from -1 to 255"),
+        ({"low": 255}, "samples from 255 to 255"),
+        ({"high": 256}, "samples from 0 to 256"),
+        ({"start": 1}, "unknown start 1"),
     ],
 )
 def test_a_header_has_limits(change, message):
@@ -152,11 +198,25 @@ def test_a_network_has_limits(change, message):
 
 
 def test_limits_hold_for_files_too():
-    siren = b"\x00" + varint(64) + varint(0) + varint(1024) + bytes([16]) + varint(4) + varint(4)
+    raster, seed = b"\x0a\0\x03", varint(0)
+    siren = bytes([15]) + varint(1024) + varint(4) + varint(4)
     with pytest.raises(FormatError, match="15750147 parameters; there may be at most"):
-        read_header(signed(MAGIC + b"\0\0\x03" + b"\1\0\1\0" + siren))
-    with pytest.raises(FormatError, match="0x1 pixels"):
-        read_header(signed(MAGIC + b"\0\0\x03" + b"\0\0\1\0" + siren[:-3] + b"\x01\x04\x04"))
+        read_header(signed(MAGIC + raster + b"\1\1\0" + seed + siren))
+    siren = bytes([0]) + varint(1) + varint(4) + varint(4)
+    for sides, message in (
+        (b"\0\1", "0x1 pixels"),
+        (varint(65536) + b"\1", "65536x1 pixels"),
+        (varint(65535) * 2, "at most 268435456 in all"),
+    ):
+        with pytest.raises(FormatError, match=message):
+            read_header(signed(MAGIC + raster + sides + b"\0" + seed + siren))
+
+
+def test_latents_are_at_most_a_small_multiple_of_the_pixels():
+    assert Header(Pyramid(3, 8, 8, (0,) * 2), 2000, 1000).network.latents(2000, 1000) == 4_000_000
+    assert Header(Pyramid(3, 8, 8, (0,) * 16), 16, 16)
+    with pytest.raises(ValueError, match="6000000 latents for 2000000 pixels; they are too many"):
+        Header(Pyramid(3, 8, 8, (0,) * 3), 2000, 1000)
 
 
 @given(st.integers(0, 2**35 - 1))

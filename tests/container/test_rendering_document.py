@@ -1,15 +1,14 @@
 """docs/format.md is a renderer: from symbols to pixels in float64, by the document alone.
 
 What follows is written from the document's sections "Dequantization" to "Rendering" and uses
-nothing of the library but the reading of header and symbols, which `test_format_document` holds.
+nothing of the library; `tests.document` reads header and symbols by the other sections.
 """
 
 import math
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import inrcodec
 from inrcodec import decoder, prc
@@ -18,11 +17,10 @@ from inrcodec.entropy.layer import Layer
 from inrcodec.entropy.model import fit_model
 from inrcodec.families.siren.shape import Siren
 from inrcodec.pranc.layout import BASES
-from inrcodec.prc import write
-
-TEXT = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
-SPEC = {}
-exec("\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)), SPEC)
+from tests import document
+from tests.document import SPEC
+from tests.files import write
+from tests.test_golden import GOLDEN, SYMBOLS
 
 INITIAL, SIGNS, ORDER = 0, 1, 2
 
@@ -72,13 +70,6 @@ def hadamard(alpha, rows, cols, seed, block):
     return x[:D] / math.sqrt(n * k)
 
 
-def kronecker_shape(rows, cols, t):
-    a, b = min(rows, cols), max(rows, cols)
-    r_a = max(math.isqrt(t * a // b), -(-t // b))
-    r_b = t // r_a
-    return (r_a, r_b) if rows <= cols else (r_b, r_a)
-
-
 def kronecker(alpha, rows, cols, seed, block, shape):
     def side(number, size, rank):
         s = signs(seed, (number, block, SIGNS), size)
@@ -97,47 +88,34 @@ def sparse(alpha, rows, cols, seed, block):
 
 
 def update(basis, alpha, rows, cols, seed, block, compaction):
-    """Bα, after the number of coefficients is checked."""
-    t = -(-64 * rows * cols // compaction)
+    """Bα."""
     if basis == "identity":
-        assert len(alpha) == rows * cols
         return alpha
     if basis == "kronecker":
-        shape = kronecker_shape(rows, cols, t)
-        assert len(alpha) == shape[0] * shape[1]
+        shape = document.kronecker_shape(rows, cols, -(-64 * rows * cols // compaction))
         return kronecker(alpha, rows, cols, seed, block, shape)
-    assert len(alpha) == t
     product = {"dense": dense, "hadamard": hadamard, "sparse": sparse}[basis]
     return product(alpha, rows, cols, seed, block)
 
 
-def parameters(file):
+def parameters(h):
     """Each block's matrix."""
-    header, siren = file.header, file.header.network
-    shapes, n = [], 0
-    for a in siren.stages or (siren.width,):
-        n += a
-        shapes += [(a, 3), *[(a, n + 1)] * (siren.depth - 1), (siren.channels, n + 1)]
-    for block, ((rows, cols), layer) in enumerate(zip(shapes, file.layers, strict=False)):
-        model, q = layer.model, layer.symbols.astype(np.float64)
-        alpha = np.sign(q) * (np.abs(q) - 1 / 2 + model.edge / 64) * 2 ** ((model.step - 192) / 8)
-        number = block % (siren.depth + 1)
-        first, last = number == 0, number == siren.depth
-        whole = (first and header.whole_first) or (last and header.whole_last)
-        basis = "identity" if whole else header.basis
-        move = update(basis, alpha, rows, cols, header.seed, block, header.compaction)
-        if first:
+    bases = document.bases(h)
+    for block, model in enumerate(document.coefficients(h)):
+        rows, cols = h.blocks[block]
+        alpha = np.array(document.alpha(model))
+        units = sum(h.stages[: block // (h.depth + 1) + 1])
+        move = update(bases[block], alpha, rows, cols, h.seed, block, h.compaction)
+        if block % (h.depth + 1) == 0:
             spread, scale = (1 / 2, 1 / math.sqrt(2)), (1 / math.sqrt(12), 1 / math.sqrt(6))
-            if siren.stages:
-                units = sum(siren.stages[: block // (siren.depth + 1) + 1])
-                slower = min(1, units / siren.omega_first)
+            if len(h.stages) > 1:
+                slower = min(1, units / h.omega_first)
                 spread, scale = np.multiply(spread, slower), np.multiply(scale, slower)
         else:
-            n = cols - 1
-            spread = math.sqrt(6 / n) / siren.omega_hidden, 1 / math.sqrt(n)
-            scale = np.array([1, 3]) * math.sqrt(2 / n) / siren.omega_hidden
+            spread = math.sqrt(6 / units) / h.omega_hidden, 1 / math.sqrt(units)
+            scale = np.array([1, 3]) * math.sqrt(2 / units) / h.omega_hidden
         column = [0] * (cols - 1) + [1]
-        u = uniform(header.seed, (0, block, INITIAL), rows * cols).reshape(rows, cols)
+        u = uniform(h.seed, (0, block, INITIAL), rows * cols).reshape(rows, cols)
         yield np.take(spread, column) * u + np.take(scale, column) * move.reshape(rows, cols)
 
 
@@ -157,30 +135,35 @@ def joined(blocks, layers):
 
 def render(data, size=None):
     """Samples (height, width, channels)."""
-    file = prc.open(data)
-    header, siren = file.header, file.header.network
-    longer = max(header.width, header.height)
+    h = document.parse(data)
+    longer = max(h.width, h.height)
     if size is None:
-        width, height = header.width, header.height
+        width, height = h.width, h.height
         x = (2 * np.arange(width) + 1 - width) / longer
         y = (2 * np.arange(height) + 1 - height) / longer
     else:
         width, height = size
-        x = ((2 * np.arange(width) + 1) / width - 1) * header.width / longer
-        y = ((2 * np.arange(height) + 1) / height - 1) * header.height / longer
+        x = ((2 * np.arange(width) + 1) / width - 1) * h.width / longer
+        y = ((2 * np.arange(height) + 1) / height - 1) * h.height / longer
     v = np.stack(np.broadcast_arrays(x[None, :], y[:, None]), -1)
-    for i, matrix in enumerate(joined(list(parameters(file)), siren.depth + 1)):
+    for i, matrix in enumerate(joined(list(parameters(h)), h.depth + 1)):
         v = v @ matrix[:, :-1].T + matrix[:, -1]
-        if i < siren.depth:
-            v = np.sin((siren.omega_first if i == 0 else siren.omega_hidden) * v)
-    peak = 2**header.bits - 1
-    return np.floor(np.clip((v + 1) / 2, 0, 1) * peak + 1 / 2).astype(np.int64)
+        if i < h.depth:
+            v = np.sin((h.omega_first if i == 0 else h.omega_hidden) * v)
+    return samples(v, h.low, h.top)
+
+
+def samples(o, low, top):
+    """Outputs as samples of a range."""
+    return low + np.floor(np.clip((o + 1) / 2, 0, 1) * (top - low) + 1 / 2).astype(np.int64)
 
 
 def a_file(basis, channels=3, bits=8, depth=3, **options):
     """Random symbols, in steps that make a lively picture that also leaves the range."""
     siren = Siren(channels, 7, depth, omega_first=25.25, omega_hidden=30)
-    header = Header(siren, 41, 23, bits=bits, basis=basis, compaction=90, seed=77, **options)
+    compaction = 64 if basis == "identity" else 90
+    options = {"bits": bits, "basis": basis, "compaction": compaction, "seed": 77} | options
+    header = Header(siren, 41, 23, **options)
     rng = np.random.default_rng(len(basis))
     layers = []
     for i, k in enumerate(header.coefficients):
@@ -194,10 +177,9 @@ def a_file(basis, channels=3, bits=8, depth=3, **options):
 
 def check(data, size=None, share=0.001):
     file = prc.open(data)
-    values = [layer.values for layer in file.layers]
     picture = (0, 0, file.header.width, file.header.height)
     window = None if size is None else decoder.Window(picture, size)
-    ours = decoder.render(file.header, values, window=window).astype(np.int64)
+    ours = decoder.render(file.header, file.content, window=window).astype(np.int64)
     theirs = render(data, size)
     assert ours.shape == theirs.shape
     difference = np.abs(ours - theirs)
@@ -227,6 +209,21 @@ def test_any_channels_and_depth(channels, depth):
 def test_16_bit_samples_differ_by_1_at_most():
     # float32 carries 24 bits, so the share that differs is some per cent here.
     check(a_file("identity", channels=1, bits=16), share=0.1)
+
+
+@pytest.mark.parametrize("bits, low, high", [(8, 16, 235), (8, 3, 4), (16, 1000, None)])
+def test_a_range_of_samples(bits, low, high):
+    samples = check(a_file("identity", 1, bits, low=low, high=high), share=0.1)
+    top = 65535 if high is None else high
+    assert low <= samples.min() and samples.max() <= top
+    assert samples.min() == low or samples.max() == top
+
+
+@pytest.mark.parametrize("name", [name for name in SYMBOLS if "pyramid" not in name])
+def test_golden_pictures_of_sirens(name):
+    theirs = render((GOLDEN / f"{name}.prc").read_bytes())
+    difference = np.abs(theirs - np.atleast_3d(np.asarray(Image.open(GOLDEN / f"{name}.png"))))
+    assert difference.max() <= 1 and (difference > 0).mean() < (0.1 if "16" in name else 1e-3)
 
 
 @pytest.mark.parametrize("basis", ["identity", "hadamard"])

@@ -51,7 +51,7 @@ COLUMNS = 32
 """Columns of a plane that share a correction of the scale."""
 
 MOST_AWAY = 1 << 18
-"""Largest correction of a scale, in units of 2^-15 octaves: eight octaves."""
+"""Largest correction of a scale, in units of 2^-16 octaves: four octaves."""
 
 FARTHEST = 512
 """Largest distance from the centre that changes a correction more than a smaller one, in
@@ -85,7 +85,7 @@ class Progress(NamedTuple):
         interval: (2,) uint64: lower end of the interval, or offset within it, and its width.
         place: (4,) int64: bytes written or read, row and column of the next latent, and how many
             latents of the plane are done.
-        local: corrections of the scale for each `COLUMNS` columns, in 2^-15 octaves.
+        local: corrections of the scale for each `COLUMNS` columns, in 2^-16 octaves.
         whole: (1,), correction of the scale for the whole plane, likewise.
     """
 

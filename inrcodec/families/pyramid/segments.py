@@ -147,7 +147,8 @@ class PyramidReader:
     @property
     def _enough(self) -> bool:
         """Whether no more planes are wanted, though there may be some."""
-        return self._done == self._wanted < len(self._planes)
+        # A segment that is being read may have begun the last one without ending it.
+        return self._part is None and self._done == self._wanted < len(self._planes)
 
     def _read_latents(self, segment: Segment) -> int:
         if self._enough:
