@@ -18,7 +18,6 @@ import struct
 
 import numpy as np
 import torch
-from inrcodec.families.siren.settings import SirenSettings
 from torch import Tensor
 
 from inrcodec.container.head import Header
@@ -28,6 +27,7 @@ from inrcodec.families.siren.coordinates import grid
 from inrcodec.families.siren.fit.problem import Problem
 from inrcodec.families.siren.fit.train import psnr_of
 from inrcodec.families.siren.network import SirenNetwork
+from inrcodec.families.siren.settings import SirenSettings
 from inrcodec.families.siren.shape import LIMIT_PARAMETERS, LIMIT_WIDTH, Siren
 from inrcodec.image import Raster, to_samples
 from inrcodec.optim.clock import Clock, Report, cosine

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from inrcodec.families.pyramid.settings import PyramidSettings
+from inrcodec.families.pyramid.shape import SMALL, Pyramid
 from inrcodec.families.pyramid.shapes import NetworkShape, network_shape
 from inrcodec.families.siren.fit.codes import equal_steps
 from inrcodec.families.siren.fit.sampling import independent
 from inrcodec.families.siren.settings import SirenSettings
-from torch import Tensor
-
-from inrcodec.families.pyramid.shape import SMALL, Pyramid
 
 SIREN, PYRAMID = SirenSettings(), PyramidSettings()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +16,13 @@ from inrcodec.entropy.model import Symbols
 Painter = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float32]]
 """From columns (w,) and rows (h,), in pixels of the picture, to the network's output (h, w, C),
 -1 to 1 where it is exact."""
+
+
+Values = Sequence[NDArray[np.float64]]
+"""Dequantized coefficients (k,) of the blocks, in file order."""
+
+Latents = Sequence[Symbols]
+"""Planes (h, w), int32, in coding order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +42,11 @@ class Content:
     withheld: int = 0
     order: str = ""
     lacking: str = ""
+
+    @property
+    def values(self) -> Values:
+        """The coefficients (k,) of the layers."""
+        return [layer.values for layer in self.layers]
 
 
 class ContentReader(Protocol):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from inrcodec import prc
 from inrcodec.container.head import Header
-from inrcodec.content import Content
+from inrcodec.content import Latents, Values
 from inrcodec.errors import ImageError
 from inrcodec.families import family_of
 from inrcodec.image import (
@@ -165,7 +165,8 @@ def _picture(file: PrcFile, window: Window, device: str, points: int = 1) -> Ima
     icc = file.icc or (srgb_profile() if file.header.srgb else b"")
     has_alpha = file.header.network.channels in (2, 4)
     try:
-        samples = render(file.header, file.content, window, check_device(device))
+        values, latents = file.content.values, file.content.latents
+        samples = render(file.header, values, latents, window, check_device(device))
         if points > 1:
             samples = _reduced(samples, points, has_alpha)
         return to_pillow(Raster(samples, has_alpha, icc))
@@ -231,15 +232,22 @@ def whole(header: Header) -> Window:
 
 def rendered(file: PrcFile) -> Samples:
     """Samples (height, width, channels) of a file's picture, uint8 or uint16, from the CPU."""
-    return render(file.header, file.content)
+    return render(file.header, file.content.values, file.content.latents)
 
 
 def render(
-    header: Header, content: Content, window: Window | None = None, device: str = "cpu"
+    header: Header,
+    values: Values,
+    latents: Latents = (),
+    window: Window | None = None,
+    device: str = "cpu",
 ) -> Samples:
-    """Samples (height, width, channels), uint8 or uint16, of what a file holds."""
+    """Samples (height, width, channels), uint8 or uint16, of dequantized coefficients by layer.
+
+    `latents` are a pyramid's planes; the last may be missing, and so may a SIREN's last stages.
+    """
     window = whole(header) if window is None else window
-    paint = family_of(header).painter(header, content, device)
+    paint = family_of(header).painter(header, values, latents, device)
     width, height = window.size
     samples = np.empty((height, width, header.network.channels), f"uint{header.bits}")
     # So that memory stays bounded; a row of the widest pictures is itself cut.

@@ -39,7 +39,22 @@ def psnr(a: _Samples, b: _Samples, peak: int) -> float:
     """
     if a.shape != b.shape:
         raise ValueError(f"shapes differ: {a.shape} and {b.shape}")
-    mse = float(np.mean(np.square(np.subtract(a, b, dtype=np.float64))))
+    return psnr_of_mse(float(np.mean(np.square(np.subtract(a, b, dtype=np.float64)))), peak)
+
+
+def psnr_of_mse(mse: float, peak: float) -> float:
+    """Give the peak signal-to-noise ratio in dB of a mean squared error.
+
+    Args:
+        mse: the mean squared error, 0 or more.
+        peak: the range of the samples: 255 or 65535 for integers, 2 for samples in [-1, 1].
+
+    Returns:
+        dB; infinity where `mse` is 0.
+
+    >>> psnr_of_mse(4e-3, peak=2)
+    30.0
+    """
     return math.inf if mse == 0 else 10 * math.log10(peak**2 / mse)
 
 

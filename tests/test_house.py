@@ -174,9 +174,9 @@ for path in sorted(folder.glob("*.prc")):
     for command in (["info", str(path)], ["info", "--json", str(path)]):
         result = CliRunner().invoke(main, command)
         assert result.exit_code == 0, result.output
-path = sys.argv[2] + "/out"
+path, first = sys.argv[2] + "/out", str(sorted(folder.glob("*.prc"))[0])
 for command in ("decode", "thumbnail"):
-    result = CliRunner().invoke(main, [command, str(sorted(folder.glob("*.prc"))[0]), path + command + ".png"])
+    result = CliRunner().invoke(main, [command, first, path + command + ".png"])
     assert result.exit_code == 0, result.output
 picture.convert("RGB").save(path + ".png")
 result = CliRunner().invoke(main, ["encode", path + ".png", path + ".prc"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from inrcodec.container.fields import Fields
 from inrcodec.container.head import Header, ReadShape, Shape
-from inrcodec.content import Content, ContentReader, Painter
+from inrcodec.content import ContentReader, Latents, Painter, Values
 from inrcodec.families.pyramid import PYRAMID
 from inrcodec.families.siren import SIREN
 
@@ -35,8 +35,12 @@ class Family(Protocol):
         """A reader of the segments that hold coefficients and latents."""
         ...
 
-    def painter(self, header: Header, content: Content, device: str) -> Painter:
-        """The picture of a file as a function of columns and rows."""
+    def painter(self, header: Header, values: Values, latents: Latents, device: str) -> Painter:
+        """The picture as a function of columns and rows.
+
+        The values are the coefficients (k,) of the blocks, the latents planes (h, w); the last of
+        either may be missing.
+        """
         ...
 
     def check(self, job: Job) -> None:

@@ -6,14 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 LIMIT_RAISES = 8
-"""How often a diagonal is raised, ten times more each time."""
+"""Maximum number of times that the diagonal is raised, by ten times as much each time."""
 
 
 def factorize(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """The lower Cholesky factor of a matrix (k, k) that is positive definite but for rounding.
 
-    Where it is not, its diagonal is raised until it is: a line of one colour leaves so little to
-    tell the coefficients apart that float32 sums decide, which differ by machine.
+    Where rounding errors of float32 sums have made it indefinite, its diagonal is raised until it
+    is positive definite. That happens for pictures that hardly constrain the coefficients, for
+    example a line of one colour.
     """
     raised, more = matrix, 1e-7 * float(matrix.diagonal().max())
     for _ in range(LIMIT_RAISES):

@@ -1,7 +1,7 @@
 """SOAP: Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024).
 
-For the small matrices of an image's network the eigenbases cost next to nothing, and the fit needs
-less than half of Adam's steps.
+For the small matrices of an image's network the eigenbases cost little time, and the fit needs less
+than half as many steps as with Adam.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 BETA = 0.95
-"""Decay of both moments and of the preconditioner, per step."""
+"""Decay of both moments and of the preconditioner in a step."""
 
 REFRESH = 10
 """Steps between two updates of the eigenbases."""
 
 LIMIT_SIDE = 256
-"""A side of a matrix longer than this is not rotated; with no side rotated SOAP is Adam."""
+"""Longest side of a matrix that is rotated; without rotated sides SOAP is Adam."""
 
 
 @dataclass
@@ -31,17 +31,17 @@ class _Side:
 
     @classmethod
     def of(cls, outer: Tensor) -> _Side:
-        # Largest first: from the smallest, orthogonal iteration turns the whole basis over, and
-        # the second moments no longer belong to their directions.
+        # Largest eigenvalue first: in ascending order, orthogonal iteration would reverse the whole
+        # basis, and second moments would no longer belong to their directions.
         return cls((1 - BETA) * outer, torch.linalg.eigh(outer)[1].flip(1))
 
     def refresh(self) -> None:
-        """One step of orthogonal iteration: cheaper than an eigendecomposition, and enough."""
+        """One step of orthogonal iteration, which is cheaper than an eigendecomposition."""
         self.basis = torch.linalg.qr(self.moment @ self.basis)[0]
 
 
 class Soap:
-    """The optimiser of a list of flat coefficient vectors, each seen as a matrix.
+    """SOAP for a list of flat coefficient vectors, each of which is a matrix.
 
     >>> x = torch.ones(6, requires_grad=True)
     >>> soap = Soap([x], [(2, 3)])
@@ -58,9 +58,10 @@ class Soap:
         shapes: Sequence[tuple[int, int]],
         rates: Sequence[float] | None = None,
     ) -> None:
-        """`shapes` gives the rows and columns of each vector's matrix, `rates` factors of its rate.
+        """Optimize `vectors` in place.
 
-        All factors are 1 if none are given.
+        `shapes` are the rows and columns of each vector's matrix, `rates` factors of its learning
+        rate, by default 1.
         """
         self.vectors = list(vectors)
         self.shapes = list(shapes)
@@ -75,9 +76,9 @@ class Soap:
 
     @torch.no_grad()
     def step(self, rate: float, gradients: Sequence[Tensor] | None = None) -> None:
-        """Move the vectors against their gradients, by default those that they have themselves.
+        """Move the vectors against their `gradients`, by default those in their `grad`.
 
-        `rate` is the length of a step per entry.
+        `rate` is the length of the step per entry.
         """
         self._steps += 1
         bias = 1 - BETA**self._steps

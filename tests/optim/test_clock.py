@@ -1,4 +1,4 @@
-"""Efforts rise, the learning rate warms up and falls to 0, and progress goes from 0 to 1."""
+"""The learning rate warms up and falls to 0, and progress goes from 0 to 1."""
 
 import math
 from itertools import pairwise
@@ -6,19 +6,7 @@ from itertools import pairwise
 import pytest
 
 from inrcodec.optim import clock as schedule
-from inrcodec.optim.clock import EFFORTS, WARM_UP, Clock, cosine
-
-
-def test_every_effort_does_more_than_the_one_before():
-    assert sorted(EFFORTS) == list(range(1, 10))
-    efforts = [EFFORTS[level] for level in range(1, 10)]
-    for low, high in pairwise(efforts):
-        assert low.fit_steps < high.fit_steps
-        assert low.refit_steps < high.refit_steps
-        assert low.curvature_pixels <= high.curvature_pixels
-        assert low.pyramid_steps < high.pyramid_steps
-        assert low.gpu_steps < high.gpu_steps
-    assert all(effort.pyramid_steps < effort.gpu_steps for effort in efforts)
+from inrcodec.optim.clock import WARM_UP, Clock, cosine
 
 
 @pytest.mark.parametrize("steps", [80, 250, 40000])

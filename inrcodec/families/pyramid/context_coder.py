@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from inrcodec.entropy.model import PRECISION, exp2_weight
 from inrcodec.errors import FormatError
-from inrcodec.families.pyramid.latents import BORDER, PLACES, Indices, Plane
+from inrcodec.families.pyramid.kernels.tables import PlaneTables
+from inrcodec.families.pyramid.latents import BORDER, PLACES, Plane
 from inrcodec.families.pyramid.shape import OTHER_INPUTS
 from inrcodec.kernels.compile import compiled
 
@@ -75,32 +76,6 @@ def fixed_point(matrices: Sequence[NDArray[np.float64]]) -> tuple[Fixed, ...]:
             raise FormatError("the context network has weights beyond ±16")
         arrays += [np.ascontiguousarray(integers[:, :-1].T), integers[:, -1].copy()]
     return tuple(arrays)
-
-
-class PlaneTables(NamedTuple):
-    """What the kernels need of a plane.
-
-    Attributes:
-        plane: the plane with its border (h + 3, w + 6), float32.
-        near: the plane of its first context values, with its border, or one zero.
-        near_rows: (h, 2), rows of `near` at each latent and beside it.
-        near_cols: (w, 2), columns of `near` at each latent and beside it.
-        far: the plane of its last context value, with its border, or one zero.
-        far_rows: (h, 2), rows of `far`.
-        far_cols: (w, 2), columns of `far`.
-        level: its level.
-        later: how many planes of this level follow it.
-    """
-
-    plane: Latents
-    near: Latents
-    near_rows: Indices
-    near_cols: Indices
-    far: Latents
-    far_rows: Indices
-    far_cols: Indices
-    level: int
-    later: int
 
 
 class Progress(NamedTuple):

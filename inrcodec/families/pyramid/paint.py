@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.container.head import Header
-from inrcodec.content import Content, Painter
+from inrcodec.content import Latents, Painter, Values
 from inrcodec.families.pyramid.kernels import output_filter as filtering
 from inrcodec.families.pyramid.kernels import synthesis as pyramid
-from inrcodec.families.pyramid.kernels.blocks import BLOCK, fours, padded
+from inrcodec.families.pyramid.kernels.blocks import padded
+from inrcodec.families.pyramid.kernels.latents import interpolate_rows
 from inrcodec.families.pyramid.kernels.plane_filter import smoothed
 from inrcodec.families.pyramid.latents import around, interpolation
 from inrcodec.families.pyramid.parameters import grow
@@ -24,12 +25,12 @@ from inrcodec.families.pyramid.shape import Pyramid
 Array = NDArray[np.float32]
 
 
-def painter(header: Header, content: Content, device: str) -> Painter:
+def painter(header: Header, values: Values, latents: Latents, device: str) -> Painter:
     """The picture as a function of columns and rows; missing planes count as 0."""
     shape = header.network
     assert isinstance(shape, Pyramid)
-    matrices = grow(header, [layer.values for layer in content.layers])
-    planes = [np.ascontiguousarray(plane, np.float32) for plane in content.latents]
+    matrices = grow(header, values)
+    planes = [np.ascontiguousarray(plane, np.float32) for plane in latents]
     if shape.taps:
         taps = matrices[shape.synthesis_blocks - 1]
         # One after the other: two planes of a large picture more, not all.
@@ -84,20 +85,17 @@ def _paint(
         starts[k] = sum(part.size for part in parts)
         part = np.empty((last - first, len(xs)), np.float32)
         cols, col_taps = interpolation(xs, level, plane.shape[1])
-        pyramid.interpolate_rows(plane[first:last], cols, col_taps, 0, part, 0, last - first)
+        interpolate_rows(plane[first:last], cols, col_taps, 0, part, 0, last - first)
         parts.append(part)
     out = np.empty((architecture.channels, len(ys), len(xs)), np.float32)
-    units = fours(max(architecture.width, architecture.second, count))
-    scratch = tuple(np.zeros(units * BLOCK, np.float32) for _ in range(pyramid.SCRATCH))
+    units = max(architecture.width, architecture.second, count)
+    u = np.concatenate([part.ravel() for part in parts])
     pyramid.synthesize(
-        np.concatenate([part.ravel() for part in parts]),
-        starts,
-        rows,
-        taps,
+        pyramid.PlaneRows(u, starts, rows, taps),
         pyramid.sine_layers(padded(matrices[: architecture.mixed_blocks])),
         0,
         len(ys),
         out,
-        scratch,
+        pyramid.synthesis_scratch(units),
     )
     return out

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from inrcodec.container.fields import Fields
 from inrcodec.container.head import Header, Shape
-from inrcodec.content import Content, ContentReader, Painter
+from inrcodec.content import ContentReader, Latents, Painter, Values
 from inrcodec.families.siren import shape
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ class SirenFamily:
 
         return SirenReader(header, finest)
 
-    def painter(self, header: Header, content: Content, device: str) -> Painter:
+    def painter(self, header: Header, values: Values, latents: Latents, device: str) -> Painter:
         """The picture of a file as a function of columns and rows."""
         from inrcodec.families.siren.paint import painter
 
-        return painter(header, content, device)
+        return painter(header, values, latents, device)
 
     def check(self, job: Job) -> None:
         """Raise ValueError where the family cannot do what a job asks for."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.container.head import Header
-from inrcodec.content import Content, Painter
+from inrcodec.content import Latents, Painter, Values
 from inrcodec.families.siren.coordinates import at
 from inrcodec.families.siren.parameters import grow
 from inrcodec.families.siren.shape import Siren
@@ -21,12 +22,14 @@ CHUNK = 1 << 13
 """Pixels that go through the network together; what they need stays in the cache."""
 
 
-def painter(header: Header, content: Content, device: str) -> Painter:
+def painter(header: Header, values: Values, latents: Latents, device: str) -> Painter:
     """The picture as a function of columns and rows; missing stages are left out."""
     shape = header.network
     assert isinstance(shape, Siren)
-    matrices = grow(header, [layer.values for layer in content.layers])
-    matrices = joined(shape, matrices)
+    if len(values) < len(shape.blocks):
+        shape = shape.first(len(values) // shape.layers)
+        header = replace(header, network=shape)
+    matrices = joined(shape, grow(header, values))
     picture = (header.width, header.height)
 
     def paint(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> Array:

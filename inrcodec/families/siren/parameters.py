@@ -46,7 +46,7 @@ def _start(shape: Siren, stage: int, layer: int) -> tuple[Initial, Initial]:
 
 
 def grow(header: Header, values: Sequence[NDArray[Any]]) -> list[NDArray[np.float32]]:
-    """The matrix (rows, cols) of each block from its coefficients (k,); the last may be missing."""
+    """The matrix (rows, cols) of each block from its coefficients (k,)."""
     shape = header.network
     assert isinstance(shape, Siren)
     specs = [
@@ -55,4 +55,4 @@ def grow(header: Header, values: Sequence[NDArray[Any]]) -> list[NDArray[np.floa
             header.bases, shape.blocks, starts(shape), strict=True
         )
     ]
-    return blocks.grow(specs[: len(values)], header.seed, header.compaction, values)
+    return blocks.grow(specs, header.seed, header.compaction, values)

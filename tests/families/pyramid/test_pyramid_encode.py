@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import inrcodec
+from inrcodec.container.segments import Segment
 from inrcodec.encoder import choose_family
-from inrcodec.families.pyramid.encode import LEAST_BYTES
-from inrcodec.families.pyramid.fit import train as pyramid_train
+from inrcodec.families.pyramid import encode as pyramid
+from inrcodec.families.pyramid.settings import PyramidSettings
 from inrcodec.families.pyramid.shape import Pyramid
 from inrcodec.image import Raster, from_pillow
+from inrcodec.job import Aim, Attempt, Job, Target
 from inrcodec.metrics import psnr
 from inrcodec.optim.clock import Progress
 from inrcodec.pranc.layout import BASES
@@ -134,18 +138,55 @@ def test_a_short_training_reaches_a_high_psnr_by_more_than_one_attempt(cat):
 
 
 @pytest.mark.parametrize("budget", [700, 1500, 2500])
-def test_what_no_weight_makes_large_enough_is_mixed(cat, budget, monkeypatch):
-    monkeypatch.setattr(pyramid_train, "LEAST_SHARE", 1.1)
-    mixed = encode(cat, max_bytes=budget)
-    assert 0.995 * budget <= len(mixed) <= budget
+def test_what_no_lam_makes_large_enough_is_mixed(cat, budget):
+    settings = PyramidSettings()
+    finish = dataclasses.replace(settings.finish, least_share=1.1)
+    job = job_of(cat, Target(max_bytes=budget), dataclasses.replace(settings, finish=finish))
+    assert 0.995 * budget <= len(pyramid.encode(job, Aim(budget))) <= budget
+
+
+def test_settings_choose_networks_and_steps(cat):
+    def small(request, _):
+        return Pyramid(request.channels, 12, 4, request.levels)
+
+    settings = dataclasses.replace(PyramidSettings(), network_shape=small, cpu_steps=(20,) * 9)
+    data = pyramid.encode(job_of(cat, Target(max_bytes=1500), settings), Aim(1500))
+    network = inrcodec.open(data).header.network
+    assert (network.width, network.context, network.second) == (12, 4, 0)
+
+
+def test_the_size_expected_for_a_psnr_grows_with_it_and_counts_metadata(cat):
+    plain = job_of(cat, Target(psnr=30))
+    tagged = dataclasses.replace(plain, metadata=(Segment(64, bytes(500)),))
+    low, high = (pyramid.expected_bytes(plain, psnr) for psnr in (28, 36))
+    assert 400 < low < high - 100
+    assert pyramid.expected_bytes(tagged, 28) == low + tagged.metadata_size
+
+
+def test_attempts_aim_higher_by_what_is_missing_until_that_is_hopeless(cat):
+    job = job_of(cat, Target(psnr=30))
+    first = Attempt(Aim(900, 30), size=950, psnr=29)
+    second = pyramid.next_aim(job, [first])
+    assert second is not None and 31 < second.psnr < 31.5 and second.size > 950
+    # Half of what it aimed higher came of it: twice as much is needed.
+    half = Attempt(second, 1000, 29 + (second.psnr - 30) / 2)
+    third = pyramid.next_aim(job, [first, half])
+    assert third is not None
+    assert third.psnr == pytest.approx(second.psnr + 2 * (30 - half.psnr) + 0.01)
+    assert pyramid.next_aim(job, [first] * 6) is None
+    assert pyramid.next_aim(job, [first, Attempt(Aim(900, 45), 950, 29.5)]) is None
+
+
+def job_of(picture: Image.Image, target: Target, *settings: PyramidSettings) -> Job:
+    return Job(from_pillow(picture), target, effort=1, settings=settings)
 
 
 def test_what_cannot_be_reached_is_said(cat):
     with pytest.raises(inrcodec.TargetError, match="too few for a pyramid; give at least 400"):
-        encode(cat, max_bytes=LEAST_BYTES - 1)
+        encode(cat, max_bytes=399)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     with pytest.raises(inrcodec.TargetError, match="leave progressive away"):
-        encode(cat, max_bytes=LEAST_BYTES - 1, progressive=True)
+        encode(cat, max_bytes=399, progressive=True)
     with pytest.raises(inrcodec.TargetError, match=r"reached \d+\.\d\d dB of 70 dB"):
         encode(Image.fromarray(noise), psnr=70.0)
     with pytest.raises(ValueError, match="unknown family"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inrcodec.families.pyramid.kernels import blocks
-from inrcodec.families.pyramid.kernels import synthesis as pyramid
+from inrcodec.families.pyramid.kernels.latents import Rounding, soft_round
 from inrcodec.kernels.compile import compiled
 
 
@@ -12,27 +12,27 @@ def test_soft_rounding_has_its_slope_and_rounds_when_cold():
     y = np.linspace(-3.4, 3.4, 501).astype(np.float32)
     ones, q, slope = np.ones_like(y), np.zeros_like(y), np.zeros_like(y)
     above, below, unused = (np.zeros_like(y) for _ in range(3))
-    pyramid.soft_round(y, q, slope, ones, 0.6, 1.0, 5, 0, len(y))
-    pyramid.soft_round(y + 1e-2, above, unused, ones, 0.6, 1.0, 5, 0, len(y))
-    pyramid.soft_round(y - 1e-2, below, unused, ones, 0.6, 1.0, 5, 0, len(y))
+    soft_round(y, q, slope, ones, Rounding(0.6, 1.0, 5), 0, len(y))
+    soft_round(y + 1e-2, above, unused, ones, Rounding(0.6, 1.0, 5), 0, len(y))
+    soft_round(y - 1e-2, below, unused, ones, Rounding(0.6, 1.0, 5), 0, len(y))
     assert np.abs((above - below) / 2e-2 - slope).max() < 0.03
-    pyramid.soft_round(y, q, slope, ones, 0.02, 1.0, 5, 0, len(y))
+    soft_round(y, q, slope, ones, Rounding(0.02, 1.0, 5), 0, len(y))
     near = np.abs(y - np.round(y)) < 0.4
     assert np.abs(q - np.round(y))[near].mean() < 0.05
-    pyramid.soft_round(y, q, slope, ones, 0.0, 1.0, 5, 0, len(y))
+    soft_round(y, q, slope, ones, Rounding(0.0, 1.0, 5), 0, len(y))
     assert np.array_equal(q, np.floor(y + np.float32(0.5))) and (slope == 1).all()
 
 
 def test_noise_depends_on_place_and_seed_alone():
     y = np.zeros(1000, np.float32)
     ones, whole, part, other, slope = (np.ones_like(y) for _ in range(5))
-    pyramid.soft_round(y, whole, slope, ones, 0.5, 1.0, 1, 0, 1000)
-    pyramid.soft_round(y, part, slope, ones, 0.5, 1.0, 1, 400, 1000)
-    pyramid.soft_round(y, other, slope, ones, 0.5, 1.0, 2, 0, 1000)
+    soft_round(y, whole, slope, ones, Rounding(0.5, 1.0, 1), 0, 1000)
+    soft_round(y, part, slope, ones, Rounding(0.5, 1.0, 1), 400, 1000)
+    soft_round(y, other, slope, ones, Rounding(0.5, 1.0, 2), 0, 1000)
     # Not equal: a vectorized loop and the one that takes its remainder may round differently.
     assert np.abs(whole[400:] - part[400:]).max() < 1e-5
     assert abs(np.corrcoef(whole, other)[0, 1]) < 0.15 and abs(whole.mean()) < 0.05
-    pyramid.soft_round(y, other, slope, ones, 0.5, 0.5, 1, 0, 1000)
+    soft_round(y, other, slope, ones, Rounding(0.5, 0.5, 1), 0, 1000)
     assert np.array_equal(np.sign(other), np.sign(whole)) and (np.abs(other) < np.abs(whole)).all()
 
 

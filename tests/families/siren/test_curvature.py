@@ -11,20 +11,21 @@ from torch.autograd.functional import jacobian
 
 from inrcodec.container.head import Header
 from inrcodec.families.siren.fit import curvature as module
-from inrcodec.families.siren.fit.curvature import (
-    DAMPING,
-    LIMIT_GROUP,
-    _bounds,
-    curvature,
-    sensitivity,
-)
+from inrcodec.families.siren.fit.curvature import group_bounds, sensitivity
 from inrcodec.families.siren.fit.problem import Problem
+from inrcodec.families.siren.settings import CurvatureSettings
 from inrcodec.families.siren.shape import Siren
 from inrcodec.image import Raster
 from inrcodec.optim.curvature import factorize
 from inrcodec.pranc.layout import BASES
 
+DAMPING = CurvatureSettings().damping
+
 law = settings(deadline=None)
+
+
+def curvature(problem, alphas, pixels, layers, settings=CurvatureSettings()):  # noqa: B008
+    return module.curvature(problem, alphas, pixels, layers, settings)
 
 
 def tiny(basis="identity", channels=2, depth=3):
@@ -111,7 +112,7 @@ def test_derivatives_of_weighted_channels_are_autograds(basis):
             torch.testing.assert_close(rows, expected[layer], rtol=1e-4, atol=1e-5)
 
 
-def test_chunks_of_pixels_do_not_show(monkeypatch):
+def test_chunks_of_pixels_change_only_the_rounding(monkeypatch):
     problem = tiny()
     alphas = drawn(problem)
     ((whole,),) = curvature(problem, alphas, 10**6, [1])
@@ -120,12 +121,11 @@ def test_chunks_of_pixels_do_not_show(monkeypatch):
     np.testing.assert_allclose(parts.factor, whole.factor, rtol=1e-3, atol=1e-6)
 
 
-def test_groups_are_blocks_of_the_whole_matrix(monkeypatch):
+def test_groups_are_blocks_of_the_whole_matrix():
     problem = tiny()
     alphas = drawn(problem)
     ((whole,),) = curvature(problem, alphas, 10**6, [2])
-    monkeypatch.setattr(module, "LIMIT_GROUP", 14)
-    (groups,) = curvature(problem, alphas, 10**6, [2])
+    (groups,) = curvature(problem, alphas, 10**6, [2], CurvatureSettings(limit_group=14))
     assert [(g.start, g.stop) for g in groups] == [(0, 10), (10, 20), (20, 30)]
     for group in groups:
         block = slice(group.start, group.stop)
@@ -148,8 +148,7 @@ def test_it_predicts_what_small_changes_of_a_layer_cost():
     problem = tiny(channels=1)
     alphas = drawn(problem)
     perfect = outputs(problem)(torch.cat(alphas)).reshape(problem.targets.shape)
-    problem.targets.copy_(perfect)
-    problem._samples[:] = perfect.T.numpy()
+    problem.aim_at(perfect)
     for layer, (group,) in enumerate(curvature(problem, alphas, 10**6, range(4))):
         for seed in range(5):
             change = 3e-3 * drawn(problem, seed=10 + seed)[layer]
@@ -160,7 +159,7 @@ def test_it_predicts_what_small_changes_of_a_layer_cost():
             assert cost == pytest.approx(predicted, rel=0.05)
 
 
-def test_sensitivity_is_the_curvature_once_earlier_coefficients_have_adapted():
+def test_sensitivity_is_the_curvature_where_earlier_coefficients_are_optimal():
     problem = tiny(depth=1)
     ((group,),) = curvature(problem, drawn(problem), 10**6, [0])
     H = matrix(group)
@@ -172,14 +171,14 @@ def test_sensitivity_is_the_curvature_once_earlier_coefficients_have_adapted():
 
 
 @law
-@given(st.integers(1, 5 * LIMIT_GROUP))
-def test_groups_are_equal_and_as_few_as_the_limit_allows(k):
-    bounds = _bounds(k)
+@given(st.integers(1, 1000), st.integers(1, 200))
+def test_groups_are_equal_and_as_few_as_the_limit_allows(k, limit):
+    bounds = group_bounds(k, limit)
     assert bounds[0][0] == 0 and bounds[-1][1] == k
     assert all(a[1] == b[0] for a, b in pairwise(bounds))
     sizes = [stop - start for start, stop in bounds]
-    assert max(sizes) <= LIMIT_GROUP and max(sizes) - min(sizes) <= 1
-    assert len(sizes) == -(-k // LIMIT_GROUP)
+    assert max(sizes) <= limit and max(sizes) - min(sizes) <= 1
+    assert len(sizes) == -(-k // limit)
 
 
 def test_a_matrix_that_rounding_made_indefinite_has_a_factor_near_it():

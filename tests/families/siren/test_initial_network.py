@@ -37,7 +37,7 @@ def test_spreads_and_scales_are_those_of_the_table(units, depth):
         np.testing.assert_allclose(block.scale[0, :-1], scale, rtol=1e-6)
         np.testing.assert_allclose(block.scale[0, -1], bias_scale, rtol=1e-6)
         u = philox.uniform(9, (0, index, Purpose.INITIAL), block.rows * block.cols)
-        u = u.reshape(block.rows, block.cols)
+        u = torch.from_numpy(u.reshape(block.rows, block.cols))
         assert torch.equal(
             block.theta0[:, :-1], torch.tensor(spread, dtype=torch.float32) * u[:, :-1]
         )

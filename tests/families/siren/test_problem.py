@@ -8,18 +8,18 @@ import torch
 
 from inrcodec import decoder
 from inrcodec.container.head import Header
-from inrcodec.families.siren.fit import problem as module
 from inrcodec.families.siren.fit.problem import Problem
+from inrcodec.families.siren.fit.sampling import independent
+from inrcodec.families.siren.settings import FitSettings
 from inrcodec.families.siren.shape import Siren
 from inrcodec.image import Raster, from_pillow
 from inrcodec.metrics import psnr
 
 
-def problem_of(raster, **options):
+def problem_of(raster, settings=None, **options):
     network = Siren(raster.channels, 8, 3, 30, 30)
-    return Problem(
-        raster, Header(network, raster.width, raster.height, raster.bits, **options), "cpu"
-    )
+    header = Header(network, raster.width, raster.height, raster.bits, **options)
+    return Problem(raster, header, "cpu", settings)
 
 
 def drawn(problem, std, seed=1):
@@ -69,7 +69,7 @@ def test_a_perfect_picture_has_no_noise_to_speak_of(photograph):
 def test_the_loss_is_the_mean_squared_error_in_units_of_half_the_range(photograph, precision):
     raster = from_pillow(photograph)
     problem = problem_of(raster)
-    problem.precision = precision
+    problem.compute_in(precision)
     # Coefficients that keep the outputs inside the range, where no sample is clamped.
     values = drawn(problem, 0.2)
     loss = problem.loss(tensors(values), slice(None)).item()
@@ -103,17 +103,17 @@ def test_coefficients_form_the_matrices_of_their_basis(photograph):
 
 
 def test_the_first_layer_of_wide_networks_moves_slowly(photograph):
-    raster = from_pillow(photograph)
+    raster, settings = from_pillow(photograph), FitSettings(first_rate=0.1, narrow=12, wide=20)
 
     def first(width):
         header = Header(Siren(3, width, 3, 30, 30), 48, 32)
-        rate, *others = Problem(raster, header, "cpu").rates
+        rate, *others = Problem(raster, header, "cpu", settings).rates
         assert others == [1.0] * 3
         return rate
 
-    assert first(4) == first(module.FEW) == 1
-    assert first(module.MANY) == first(60) == pytest.approx(module.FIRST_RATE)
-    assert module.FIRST_RATE < first(20) < 1
+    assert first(4) == first(12) == 1
+    assert first(20) == first(60) == pytest.approx(0.1)
+    assert 0.1 < first(16) < 1
 
 
 @pytest.mark.parametrize(("basis", "picture"), [("identity", "photograph"), ("hadamard", "grey16"),
@@ -138,24 +138,22 @@ def test_small_pictures_take_part_whole(photograph):
     assert pixels.tolist() == list(range(48 * 32))
 
 
-def test_the_seed_alone_draws_the_pixels_of_large_ones(photograph, monkeypatch):
-    monkeypatch.setattr(module, "BATCH", 500)
+@pytest.mark.parametrize("settings", [FitSettings(batch=500),
+                                      FitSettings(batch=500, sampler=independent)])  # fmt: skip
+def test_the_seed_alone_draws_the_pixels_of_large_ones(photograph, settings):
     raster = from_pillow(photograph)
-    first, second = problem_of(raster, seed=5), problem_of(raster, seed=5)
+    first, second = problem_of(raster, settings, seed=5), problem_of(raster, settings, seed=5)
     torch.manual_seed(1)
     draws = [first.sample() for _ in range(3)]
     torch.manual_seed(2)
     assert all(torch.equal(draw, second.sample()) for draw in draws)
     assert not torch.equal(draws[0], draws[1])
-    assert not torch.equal(draws[0], problem_of(raster, seed=6).sample())
+    assert not torch.equal(draws[0], problem_of(raster, settings, seed=6).sample())
 
 
 @pytest.mark.parametrize("batch", [500, 7, 1])
-def test_every_pixel_is_drawn_as_often_and_each_step_covers_the_picture(
-    photograph, monkeypatch, batch
-):
-    monkeypatch.setattr(module, "BATCH", batch)
-    problem = problem_of(from_pillow(photograph))
+def test_every_pixel_is_drawn_as_often_and_each_step_covers_the_picture(photograph, batch):
+    problem = problem_of(from_pillow(photograph), FitSettings(batch=batch))
     draws = [problem.sample() for _ in range(40000 // batch)]
     assert all(0.9 * batch - 1 <= len(draw) <= batch for draw in draws)
     counts = torch.bincount(torch.cat(draws), minlength=48 * 32).float()

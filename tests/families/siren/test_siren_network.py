@@ -19,7 +19,7 @@ def drawn(channels, width, depth, seed=0, **options):
     network, pranc = grow(Header(siren, 11, 6, seed=seed, **options), "cpu")
     generator = torch.Generator().manual_seed(seed)
     alphas = [torch.randn(len(alpha), generator=generator) for alpha in pranc.zeros()]
-    return network, pranc, alphas, grid((11, 6))
+    return network, pranc, alphas, torch.from_numpy(grid((11, 6)))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -82,7 +82,7 @@ def test_the_first_layer_keeps_float32_for_its_coordinates():
     """At ω = 1000 neighbouring pixels would fall together in bfloat16."""
     siren = Siren(1, 4, 1, omega_first=1000, omega_hidden=30)
     network, pranc = grow(Header(siren, 1000, 1), "cpu")
-    matrices, xy = pranc.matrices(pranc.zeros()), grid((1000, 1))
+    matrices, xy = pranc.matrices(pranc.zeros()), torch.from_numpy(grid((1000, 1)))
     full = network.evaluate(matrices, xy)
     half = network.evaluate(matrices, xy, torch.bfloat16)
     assert (half - full).abs().max() < 0.02 * full.std()

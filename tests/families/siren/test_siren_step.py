@@ -1,4 +1,4 @@
-"""The fused step of a SIREN is what autograd computes, at every shape, precision and thread."""
+"""The fused step computes what autograd does, for any shape, precision and number of threads."""
 
 import math
 
@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from inrcodec.families.siren.kernels import elementwise
-from inrcodec.families.siren.kernels import step as siren
-from inrcodec.families.siren.kernels.step import SirenStep
+from inrcodec.families.siren.kernels.step import SirenStep, as_stored
 from inrcodec.families.siren.network import SirenNetwork
 from inrcodec.families.siren.shape import Siren
 
@@ -51,26 +50,23 @@ def test_loss_and_gradients_are_autograds(shape, precision, near):
         assert distance(ours, theirs) < near
 
 
-def test_chunks_and_threads_do_not_show(monkeypatch):
+def test_chunks_and_threads_change_only_the_rounding():
     network = Siren(3, 12, 3, 30, 20)
     matrices, xy, targets = drawn(network, 4000)
     pixels = np.arange(3001)
     whole, gradients = SirenStep(network, torch.float32)(matrices, xy, targets, pixels)
-    monkeypatch.setattr(siren, "CHUNK", 333)
     for threads in (1, 3):
-        step = SirenStep(network, torch.float32)
-        step._threads = threads
+        step = SirenStep(network, torch.float32, threads, chunk=333)
         for _ in range(2):
             loss, parts = step(matrices, xy, targets, pixels)
             assert loss == pytest.approx(whole, rel=1e-5)
             assert all(distance(a, b) < 1e-4 for a, b in zip(parts, gradients, strict=True))
 
 
-def test_threads_leave_pytorchs_own_number_alone():
+def test_threads_leave_the_number_of_pytorchs_unchanged():
     before = torch.get_num_threads()
     network = Siren(1, 4, 2, 30, 20)
-    step = SirenStep(network, torch.float32)
-    step._threads = 2
+    step = SirenStep(network, torch.float32, threads=2)
     step(*drawn(network), np.arange(700))
     assert torch.get_num_threads() == before
 
@@ -110,7 +106,7 @@ def test_a_step_down_the_gradient_lowers_the_loss():
 def test_sines_and_cosines_are_right_to_the_last_bit_of_bfloat16(dtype):
     z = torch.linspace(-60, 60, 40001).reshape(1, -1).to(dtype)
     sine, cosine = torch.empty_like(z), torch.empty_like(z)
-    elementwise.sine_layer(*(siren._array(t) for t in (z, sine, cosine)))
+    elementwise.sine_layer(*(as_stored(t) for t in (z, sine, cosine)))
     near = 2e-5 if dtype == torch.float32 else 2**-9 + 2e-5
     for ours, exact in ((sine, z.double().sin()), (cosine, z.double().cos())):
         assert (ours.double() - exact).abs().max() <= near

@@ -11,7 +11,8 @@ from inrcodec.container.head import Header
 from inrcodec.families.siren.fit import train
 from inrcodec.families.siren.fit.curvature import curvature
 from inrcodec.families.siren.fit.problem import Problem
-from inrcodec.families.siren.fit.stages import StagedProblem, fit_stages
+from inrcodec.families.siren.fit.stages import fit_stages
+from inrcodec.families.siren.settings import CurvatureSettings
 from inrcodec.families.siren.shape import Siren
 from inrcodec.image import from_pillow
 from inrcodec.metrics import psnr
@@ -28,7 +29,13 @@ def raster(photograph):
 
 @pytest.fixture
 def problem(raster):
-    return StagedProblem(raster, Header(SIREN, 48, 32), "cpu", WEIGHTS)
+    return staged(raster, SIREN, WEIGHTS)
+
+
+def staged(raster, network, weights):
+    problem = Problem(raster, Header(network, 48, 32), "cpu", weights=weights)
+    problem.compute_in(torch.float32)
+    return problem
 
 
 def drawn(problem, seed=1):
@@ -38,7 +45,7 @@ def drawn(problem, seed=1):
 
 def pictures(problem, alphas):
     """What a decoder shows after each stage, from the coefficients of layers."""
-    blocks = [block.double().numpy() for block in problem._by_stage(alphas)]
+    blocks = [block.double().numpy() for block in problem.parametrization.by_block(alphas)]
     layers = problem.header.network.layers
     return [
         decoder.render(problem.header, blocks[: stage * layers])
@@ -77,14 +84,13 @@ def test_derivatives_and_curvature_are_those_of_all_coefficients(problem):
     alphas, pixels = drawn(problem), torch.arange(1536)
     signs = 2.0 * torch.randint(2, (1536, 9), generator=torch.Generator().manual_seed(0)) - 1
     leaves = [alpha.clone().requires_grad_() for alpha in alphas]
-    output = problem.network.evaluate(problem.dense(leaves), problem.coordinates)
+    output = problem.network.evaluate(problem.parametrization.matrices(leaves), problem.coordinates)
     total = (output * signs).sum()
     rows = problem.derivatives(alphas, pixels, signs, range(4))
     for row, gradient in zip(rows, torch.autograd.grad(total, leaves), strict=True):
         torch.testing.assert_close(row.sum(0), gradient, rtol=1e-3, atol=1e-2)
-    assert [len(groups[0].factor) for groups in curvature(problem, alphas, 512, range(4))] == [
-        len(alpha) for alpha in alphas
-    ]
+    blocks = curvature(problem, alphas, 512, range(4), CurvatureSettings())
+    assert [len(groups[0].factor) for groups in blocks] == [len(alpha) for alpha in alphas]
 
 
 def test_pieces_are_views_of_each_stages_matrices(problem):
@@ -100,9 +106,9 @@ def test_pieces_are_views_of_each_stages_matrices(problem):
 
 
 def test_a_new_stage_changes_no_picture(problem, raster):
-    before = StagedProblem(raster, Header(SIREN.first(2), 48, 32), "cpu", (1, 1))
+    before = staged(raster, SIREN.first(2), (1, 1))
     alphas = drawn(before)
-    first, second, third = pictures(problem, problem.grown(alphas))
+    first, second, third = pictures(problem, problem.parametrization.grown(alphas))
     for shown, expected in zip(pictures(before, alphas), (first, second), strict=True):
         assert np.array_equal(shown, expected)
     assert np.abs(third.astype(int) - second).max() <= 1
@@ -110,16 +116,16 @@ def test_a_new_stage_changes_no_picture(problem, raster):
 
 def test_the_first_stage_grows_from_a_plain_network(raster):
     plain = Problem(raster, Header(SIREN.first(1), 48, 32), "cpu")
-    two = StagedProblem(raster, Header(SIREN.first(2), 48, 32), "cpu", (1, 1))
+    two = staged(raster, SIREN.first(2), (1, 1))
     alphas = [0.3 * torch.ones_like(alpha) for alpha in plain.zeros()]
     shown = decoder.render(plain.header, [alpha.double().numpy() for alpha in alphas])
-    difference = pictures(two, two.grown(alphas))[0].astype(int) - shown
+    difference = pictures(two, two.parametrization.grown(alphas))[0].astype(int) - shown
     assert np.abs(difference).max() <= 1 and (difference != 0).mean() < 0.01
 
 
 def test_every_stage_is_nearer_to_the_picture(raster):
     header = Header(Siren(3, 16, 3, 30, 20, stages=(6, 5, 5)), 48, 32)
-    problem, alphas = fit_stages(raster, header, "cpu", 150, 200, Clock(1, None))
+    problem, alphas = fit_stages(raster, header, "cpu", 150, Clock(1, None))
     first, second, third = (psnr(x, raster.samples, 255) for x in pictures(problem, alphas))
     assert 15 < first < second - 0.3 < third - 0.6
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.families.pyramid.kernels import synthesis as kernels
+from inrcodec.families.pyramid.kernels import latents as kernels
 from inrcodec.families.pyramid.latents import (
     BORDER,
     Indices,

@@ -9,11 +9,7 @@ import torch
 
 from inrcodec.families.pyramid.fit.options import OPTIMIZER, OptimizerSettings
 from inrcodec.families.pyramid.fit.problem import PyramidProblem
-from inrcodec.families.siren.fit.problem import matrix_shape
 from inrcodec.kernels.threads import one_thread
-
-NETWORK_RATE = OPTIMIZER.network_rate
-"""Default peak rate of the networks' optimizer."""
 
 SEED_STEP = 0x9E3779B9
 """Difference between the noise seeds of two steps: 2^32 over the golden ratio."""
@@ -32,8 +28,7 @@ class Optimizer:
         self._problem, self._betas = problem, settings.latent_betas
         self.vectors = list(problem.alphas)
         self.seed = 0
-        compaction = problem.header.compaction
-        shapes = [matrix_shape(block, compaction) for block in problem.pranc.blocks]
+        shapes = [block.coefficient_shape for block in problem.pranc.blocks]
         rates = _network_rates(problem, settings)
         self._networks = settings.make_optimizer(self.vectors, shapes, rates)
 

@@ -1,13 +1,13 @@
 """Small matrix products and elementary functions for fused kernels (Numba), in float32.
 
-Values of a layer lie one unit after another, each as BLOCK pixels, in a flat array. Loops over a
-block have a constant length and unsigned indices, so that LLVM makes vector instructions of them.
+A block holds the values of one layer for BLOCK pixels: a flat array (units · BLOCK,), unit after
+unit. Loops over a block have a constant length and unsigned indices, so that LLVM vectorizes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from inrcodec.kernels.compile import compiled
 
 BLOCK = 128
-"""Pixels that go through a layer together; what they need stays in the first cache."""
+"""Pixels that go through a layer together; their values fit into the first-level cache."""
 
 _U = np.uint64
 _ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
@@ -23,7 +23,7 @@ _LEAST = np.float32(-126)
 
 
 def _polynomial(function: Any, degree: int) -> tuple[np.float32, ...]:
-    """The coefficients that interpolate `function` at Chebyshev's points of [0, 1]."""
+    """Coefficients, lowest first, of the interpolation at Chebyshev points of [0, 1]."""
     count = degree + 1
     x = (1 + np.cos(np.pi * (np.arange(count) + 0.5) / count)) / 2
     fit = np.polynomial.Polynomial.fit(x, function(x), degree).convert()
@@ -37,8 +37,31 @@ _SHIFT, _BIAS = np.int32(23), np.int32(127)
 _MANTISSA, _UNIT = np.int32(0x7FFFFF), np.int32(0x3F800000)
 
 
+class Layers(NamedTuple):
+    """Weights and biases of three layers, or the gradients by them, as `padded` makes them.
+
+    Rows and columns come in multiples of four; the added ones are 0. A second sine layer that a
+    network lacks has no rows.
+
+    Attributes:
+        w1: weight (units, inputs) of the first layer.
+        b1: its bias (units,).
+        w2: weight (units, units) of the second layer.
+        b2: its bias.
+        w3: weight (outputs, units) of the linear layer.
+        b3: its bias.
+    """
+
+    w1: Any
+    b1: Any
+    w2: Any
+    b2: Any
+    w3: Any
+    b3: Any
+
+
 def fours(count: int) -> int:
-    """The next multiple of four.
+    """The smallest multiple of four that is at least `count`.
 
     >>> fours(3), fours(8)
     (4, 8)
@@ -47,7 +70,10 @@ def fours(count: int) -> int:
 
 
 def padded(matrices: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], ...]:
-    """Weight and bias of each matrix (rows, cols) with zeros up to the kernels' shapes."""
+    """Weight and bias of each matrix (rows, cols), whose last column is the bias.
+
+    Both are padded with zeros, so that weights have rows and columns in multiples of four.
+    """
     arrays: list[NDArray[np.float32]] = []
     for matrix in matrices:
         rows, cols = matrix.shape
@@ -61,7 +87,7 @@ def padded(matrices: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32]
 
 @compiled
 def exp2(x: Any) -> Any:
-    """2^x to a relative 1e-6, for x up to 127; 2^-126 below -126."""
+    """2^x with a relative error of 1e-6, for x up to 127; x below -126 gives 2^-126."""
     x = max(x, _LEAST)
     whole = np.floor(x)
     f = x - whole
@@ -71,7 +97,7 @@ def exp2(x: Any) -> Any:
 
 @compiled
 def log2(x: Any) -> Any:
-    """The logarithm to base 2 to 1e-5, for normal positive x."""
+    """log₂ x with an error of 1e-5, for positive normal x."""
     bits = np.float32(x).view(np.int32)
     t = np.int32((bits & _MANTISSA) | _UNIT).view(np.float32) - _ONE
     series = _L0 + t * (_L1 + t * (_L2 + t * (_L3 + t * (_L4 + t * (_L5 + t * _L6)))))
@@ -80,7 +106,7 @@ def log2(x: Any) -> Any:
 
 @compiled
 def affine(w: Any, b: Any, x: Any, y: Any) -> None:
-    """y = w x + b for a block; `w` has rows and columns in fours."""
+    """Set block `y` to w x + b; `w` (units, inputs) has rows and columns in multiples of four."""
     for o in range(0, w.shape[0], 4):
         k = o * BLOCK
         b0, b1, b2, b3 = b[o], b[o + 1], b[o + 2], b[o + 3]
@@ -106,7 +132,7 @@ def affine(w: Any, b: Any, x: Any, y: Any) -> None:
 
 @compiled
 def affine_back(w: Any, g: Any, dx: Any) -> None:
-    """dx = wᵀ g for a block: the gradient by the inputs of `affine` from that by its outputs."""
+    """Set block `dx` to wᵀ g: the gradient by the inputs of `affine`, from `g` by its outputs."""
     for i in range(0, w.shape[1], 4):
         m = i * BLOCK
         for p in range(4 * BLOCK):
@@ -128,7 +154,7 @@ def affine_back(w: Any, g: Any, dx: Any) -> None:
 
 @compiled
 def affine_gradient(g: Any, x: Any, dw: Any, db: Any) -> None:
-    """Add to `dw` and `db` the gradient by `w` and `b` of `affine`."""
+    """Add to `dw` and `db` the gradient by `w` and `b` of `affine`, from `g` by its outputs."""
     for o in range(0, dw.shape[0], 2):
         k = o * BLOCK
         s0 = s1 = _ZERO
@@ -164,13 +190,13 @@ def affine_gradient(g: Any, x: Any, dw: Any, db: Any) -> None:
 
 @compiled
 def rectify(x: Any, n: int) -> None:
-    """max(x, 0) in place, for n values."""
+    """Replace the first n values of `x` by max(x, 0)."""
     for i in range(n):
         x[_U(i)] = max(x[_U(i)], _ZERO)
 
 
 @compiled
 def rectify_back(g: Any, x: Any, n: int) -> None:
-    """The gradient by the inputs of `rectify` in place, from its outputs x."""
+    """Set `g` to 0 where the outputs `x` of `rectify` are 0, for the first n values."""
     for i in range(n):
         g[_U(i)] = g[_U(i)] if x[_U(i)] > _ZERO else _ZERO

@@ -1,9 +1,13 @@
-"""What a training step of the pyramid does on a GPU, fused (Triton).
+"""A pyramid's training step on a GPU: soft rounding, rate and sine layers, fused (Triton, float32).
 
-Soft rounding, the rate of the latents with its gradients, and the sine layers forth and back. Each
-program goes through blocks of latents or pixels with the networks in registers and adds up the
-gradients by these; the sums over programs are PyTorch's, and nothing depends on their order.
-`fit.pyramid_device` has the same in plain PyTorch.
+Each program goes through blocks of latents or pixels with the networks in registers and sums the
+gradients by the networks. PyTorch adds up the programs' sums, so that results do not depend on the
+order of programs. The definitions are in `inrcodec.kernels.reference`; the same step in plain
+PyTorch is in `families.pyramid.fit.device`.
+
+Kernels have more than eight parameters because Triton takes one argument a pointer or size, and
+its older versions take no tuples. Matrices of a network lie in one flat array `theta`, one after
+the other, each (rows, cols + 1) with the bias as its last column.
 """
 
 from __future__ import annotations
@@ -16,37 +20,43 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from inrcodec.families.pyramid.kernels.rate import FLOOR, SCALE_LEAST, SCALE_MOST
+from inrcodec.kernels.reference import (
+    COSINE,
+    FLOOR,
+    NOISE_MULTIPLIERS,
+    SCALE_LEAST,
+    SCALE_MOST,
+    SINE,
+)
 
 PROGRAMS = 1024
-"""Of a kernel that adds up gradients: some for each multiprocessor of any GPU."""
+"""Programs of a kernel that sums gradients: several for each multiprocessor of any GPU."""
 
 RATE, SINES = (64, 4), (32, 4)
-"""Latents or pixels at once, and warps: the fastest of five each (H200, 768x512, 40 and 20 sine
-units, 24 of the context network)."""
+"""Latents or pixels in a block, and warps, of the rate and of the sine layers: the fastest of five
+choices each (H200, 768x512 pixels, 40 and 20 sine units, 24 units in the context network)."""
 
 PRECISION = ("tf32x3", "tf32")
-"""Of matrix products for values, three on the matrix units for one of about float32's precision,
-and of those for gradients, which need less."""
+"""Triton's `input_precision` of matrix products: for values, three TF32 products give about
+float32's precision; for gradients, one is enough."""
 
 SIMPLE_BLOCK = 512
-"""Likewise, of kernels without networks."""
+"""Latents in a block of kernels without networks."""
 
 LIMIT_UNITS = 64
-"""Networks with more units than this don't fit into registers."""
+"""Networks with more units than this do not fit into registers."""
 
-_LEAST, _MOST = tl.constexpr(float(SCALE_LEAST)), tl.constexpr(float(SCALE_MOST))
-_FLOOR = tl.constexpr(float(FLOOR))
+_LEAST, _MOST, _FLOOR = (tl.constexpr(v) for v in (SCALE_LEAST, SCALE_MOST, FLOOR))
 _LN2, _LOG2E = tl.constexpr(0.6931471805599453), tl.constexpr(1.4426950408889634)
 _PI, _PER_TURN = tl.constexpr(math.pi), tl.constexpr(0.5 / math.pi)
-_S3, _S5, _S7, _S9 = (tl.constexpr(v) for v in (-1 / 6, 1 / 120, -1 / 5040, 1 / 362880))
-_C2, _C4, _C6 = (tl.constexpr(v) for v in (-1 / 2, 1 / 24, -1 / 720))
-_C8, _C10 = tl.constexpr(1 / 40320), tl.constexpr(-1 / 3628800)
-_M0, _M1, _M2 = tl.constexpr(0x9E3779B1), tl.constexpr(0x7FEB352D), tl.constexpr(0x846CA68B)
+_S3, _S5, _S7, _S9 = (tl.constexpr(v) for v in SINE)
+_C2, _C4, _C6, _C8, _C10 = (tl.constexpr(v) for v in COSINE)
+_M0, _M1, _M2 = (tl.constexpr(m) for m in NOISE_MULTIPLIERS)
 
 
 @triton.jit
 def _soft(x, sharpness, norm, steepness):
+    """s(x) and its slope, see `reference.soft_round`."""
     middle = tl.floor(x) + 0.5
     t = 1 - 2 / (1 + tl.exp2((x - middle) * sharpness))
     return middle + norm * t, steepness * (1 - t * t)
@@ -81,7 +91,7 @@ def _weight(theta, rows, cols, ROWS: tl.constexpr, COLS: tl.constexpr):
 
 @triton.jit
 def _store_weight(theta, weight, bias, rows, cols, ROWS: tl.constexpr, COLS: tl.constexpr):
-    """As `_weight` reads them."""
+    """Write weight and bias where `_weight` reads them."""
     r, c = tl.arange(0, ROWS), tl.arange(0, COLS)
     inside = (r < rows)[:, None] & (c < cols)[None, :]
     tl.store(theta + r[:, None] * (cols + 1) + c[None, :], weight, mask=inside)
@@ -90,13 +100,28 @@ def _store_weight(theta, weight, bias, rows, cols, ROWS: tl.constexpr, COLS: tl.
 
 @triton.jit
 def _sine_and_cosine(x):
-    """As `kernels.elementwise.sine_and_cosine`: Triton's own are slow for large angles' sake."""
+    """See `reference.sine_and_cosine`; Triton's own are slower, since they allow large angles."""
     turns = x * _PER_TURN
     half = (turns - tl.floor(turns + 0.5)) * _PI
     q = half * half
     sine = half * (1 + q * (_S3 + q * (_S5 + q * (_S7 + q * _S9))))
     cosine = 1 + q * (_C2 + q * (_C4 + q * (_C6 + q * (_C8 + q * _C10))))
     return 2 * sine * cosine, 1 - 2 * sine * sine
+
+
+@triton.jit
+def _laplace(value, centre, free_scale):
+    """Bits, and their slopes by value and log₂ scale: see `reference.laplace_bits`."""
+    scale = tl.minimum(tl.maximum(free_scale, _LEAST), _MOST)
+    per_s = tl.exp2(-scale)
+    off = value - centre
+    d = tl.abs(off)
+    e1, e2 = tl.exp(-tl.abs(d - 0.5) * per_s), tl.exp(-(d + 0.5) * per_s)
+    p = tl.where(d > 0.5, 0.5 * (e1 - e2), 1 - 0.5 * (e1 + e2)) + _FLOOR
+    slope = (0.5 * _LOG2E) * per_s / p
+    sign = tl.where(off > 0, 1.0, tl.where(off < 0, -1.0, 0.0))
+    by_scale = slope * ((0.5 - d) * e1 + (d + 0.5) * e2) * _LN2
+    return -tl.log2(p), slope * (e1 - e2) * sign, tl.where(scale == free_scale, by_scale, 0.0)
 
 
 @triton.jit
@@ -146,20 +171,13 @@ def _rate_kernel(
         h2 = tl.maximum(tl.dot(w2, h1, input_precision=VALUES) + b2[:, None], 0.0)
         centre = tl.sum(w_centre[:, None] * h2, 0) + b_centre
         free_scale = tl.sum(w_scale[:, None] * h2, 0) + b_scale
-        scale = tl.minimum(tl.maximum(free_scale, _LEAST), _MOST)
-        per_s = tl.exp2(-scale)
-        off = tl.load(values + n, mask=inside, other=0.0) - centre
-        d = tl.abs(off)
-        e1, e2 = tl.exp(-tl.abs(d - 0.5) * per_s), tl.exp(-(d + 0.5) * per_s)
-        p = tl.where(d > 0.5, 0.5 * (e1 - e2), 1 - 0.5 * (e1 + e2)) + _FLOOR
-        tl.store(bits + n, -tl.log2(p), mask=inside)
+        own = tl.load(values + n, mask=inside, other=0.0)
+        own_bits, by_value, by_scale = _laplace(own, centre, free_scale)
+        tl.store(bits + n, own_bits, mask=inside)
         if DIFFERENTIATE:
             plane = tl.load(plane_of + n, mask=inside, other=0)
-            slope = tl.load(prices + plane, mask=inside, other=0.0) * (0.5 * _LOG2E) * per_s / p
-            sign = tl.where(off > 0, 1.0, tl.where(off < 0, -1.0, 0.0))
-            g_value = slope * (e1 - e2) * sign
-            g_scale = slope * ((0.5 - d) * e1 + (d + 0.5) * e2) * _LN2
-            g_scale = tl.where(scale == free_scale, g_scale, 0.0)
+            price = tl.load(prices + plane, mask=inside, other=0.0)
+            g_value, g_scale = price * by_value, price * by_scale
             tl.store(d_values + n, g_value, mask=inside)
             d_w_centre -= tl.sum(h2 * g_value[None, :], 1)
             d_w_scale += tl.sum(h2 * g_scale[None, :], 1)
@@ -276,10 +294,11 @@ def _sines_kernel(
 
 
 def soft_round(y: Tensor, places: Tensor, seed: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
-    """Latents (N,) at their `places`, softly rounded with noise, and the slopes of that.
+    """Latents (N,), softly rounded with noise, and their slopes (N,): see `reference.soft_round`.
 
-    `seed` is one integer, `given` the sharpness, the norm and the steepness of the rounding and the
-    unit and the margin of its noise: see `DeviceProblem`.
+    `places` (N,), of int32, and `seed`, one int64, determine the noise. `given` holds numbers that
+    follow from temperature T and noise width: 2 log₂(e) / T, n = ½ / tanh(½ / T), n / T,
+    width · 2^-17 and width / 2.
     """
     q, slopes = torch.empty_like(y), torch.empty_like(y)
     grid = (triton.cdiv(len(y), SIMPLE_BLOCK),)
@@ -296,17 +315,17 @@ def rate(
     units: int,
     differentiate: bool,
 ) -> tuple[Tensor, ...]:
-    """Bits (N,) of latents, the first N of `values`; and, with `differentiate`, gradients of the
-    sum of their prices.
+    """Bits (N,) of latents, the first N of `values`, under the context network.
 
-    `index` (inputs, N) says where in `values` each finds its context; `plane_of` (N,) which of the
-    `prices` its bits have; `theta` holds the three matrices of the context network with `units`.
-    The gradients are by the inputs (inputs, N), by the latents themselves (N,) and by `theta`.
+    `index` (inputs, N) are the places in `values` of each latent's inputs. `theta` holds the three
+    matrices of the context network, whose hidden layers have `units` units. With `differentiate`,
+    three gradients of the price follow, Σ bits · prices[plane_of], where `plane_of` is (N,): by the
+    inputs (inputs, N), by the latents themselves (N,) and by `theta`.
     """
     inputs, count = index.shape
     bits = torch.empty(count, device=values.device)
     blocks, programs, options = _shared(count, RATE)
-    # Without gradients, something that is not written.
+    # Without gradients the kernel does not write these; any pointer does.
     d_inputs = d_values = d_theta = bits
     if differentiate:
         d_inputs, d_values = torch.empty_like(index, dtype=torch.float32), torch.empty_like(bits)
@@ -323,8 +342,11 @@ def rate(
 
 
 def collect(d_inputs: Tensor, table: Tensor, d_values: Tensor) -> None:
-    """Add to `d_values` (n,) what is at the places in a `table` (height, n) of `d_inputs`, but for
-    those behind its end."""
+    """Add to `d_values` (n,) the sum over each column of `table` (height, n) of `d_inputs` there.
+
+    Entries of the table are places in `d_inputs`; those behind its end count as 0. This is the
+    adjoint of the reading of inputs in `rate`.
+    """
     height, size = table.shape
     _collect_kernel[(triton.cdiv(size, SIMPLE_BLOCK),)](
         d_inputs, table, d_values, size, height, d_inputs.numel(), SIZE=SIMPLE_BLOCK
@@ -332,8 +354,11 @@ def collect(d_inputs: Tensor, table: Tensor, d_values: Tensor) -> None:
 
 
 def sines(z: Tensor, theta: Tensor, width: int, second: int, channels: int) -> Tensor:
-    """The picture (C, N) that sine layers of `width` and `second` units (0 for none) and a linear
-    one, their matrices in `theta`, make of features (planes, N)."""
+    """Output (C, N) of the synthesis network for features `z` (planes, N).
+
+    The sine layers have `width` and `second` units (0: no second layer); `theta` holds their
+    matrices and the linear layer's, for `channels` outputs.
+    """
     out = torch.empty(channels, z.shape[1], device=z.device)
     _run_sines(z, theta, (width, second, channels), out, None)
     return out
@@ -342,7 +367,7 @@ def sines(z: Tensor, theta: Tensor, width: int, second: int, channels: int) -> T
 def sines_back(
     z: Tensor, theta: Tensor, width: int, second: int, d_out: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradients by features and matrices, from that by the picture (C, N)."""
+    """Gradients by the features (planes, N) and by `theta`, from that by the output (C, N)."""
     d_z = torch.empty_like(z)
     parts = _run_sines(z, theta, (width, second, len(d_out)), d_out.contiguous(), d_z)
     return d_z, parts.sum(0)
@@ -351,8 +376,12 @@ def sines_back(
 def _run_sines(
     z: Tensor, theta: Tensor, shape: tuple[int, int, int], picture: Tensor, d_z: Tensor | None
 ) -> Tensor:
-    """Write the picture or, from a gradient in its place, that by z; then the programs' own parts
-    of that by the matrices are returned."""
+    """Run `_sines_kernel` forward or, where there is a `d_z` to write, backward.
+
+    `picture` (C, N) is the output to write, or the gradient by it. `shape` is the units of the two
+    sine layers and the channels. Returns, after a backward run, each program's part of the gradient
+    by theta (programs, len(theta)).
+    """
     (planes, count), (width, second, channels) = z.shape, shape
     blocks, programs, options = _shared(count, SINES)
     back = d_z is not None
@@ -371,8 +400,10 @@ def _run_sines(
 
 
 def _shared(count: int, plan: tuple[int, int]) -> tuple[int, int, dict[str, Any]]:
-    """How many blocks each program has, how many programs there are, and what a kernel with
-    networks is told besides, by its block and its warps."""
+    """Blocks a program, number of programs, and further arguments of a kernel with networks.
+
+    `count` is the number of latents or pixels, `plan` the size of a block and the warps.
+    """
     size, warps = plan
     blocks = -(-count // (size * PROGRAMS))
     values, slopes = PRECISION
@@ -381,5 +412,5 @@ def _shared(count: int, plan: tuple[int, int]) -> tuple[int, int, dict[str, Any]
 
 
 def _power(count: int) -> int:
-    """What the matrix products of Triton take: a power of two from 16 on."""
+    """The smallest size that Triton's matrix products take: a power of two from 16 on."""
     return 1 << max(4, (count - 1).bit_length())

@@ -1,9 +1,12 @@
-"""The filter over a pyramid's output, its error and its gradients (Numba), in float32.
+"""Output filter of a pyramid, its error and its gradients (Numba, float32).
 
-`y = x + W * x + b`: a 3x3 convolution of all channels beside the picture itself, as in COOL-CHIC
-(Ladune et al. 2023; Leguay et al. 2023). Beyond its borders the picture goes on as it ends. Arrays
-are (C, H, W + 2), with a column at either side; a weight is (≥ C, ≥ 9·C), the taps of a channel of
-x in the order of rows.
+`y = x + W * x + b`: a 3x3 convolution over all channels with a residual path, as in COOL-CHIC
+(Ladune et al. 2023; Leguay et al. 2023). Beyond its edges the picture repeats its outermost pixels.
+The definition is `inrcodec.kernels.reference.filter_output`.
+
+Pictures x are (C, H, W + 2), with an extra column at either side. A weight w is at least
+(C, 9 C): row c holds, for output channel c, the taps of each input channel row by row. Gradients
+have the shape of what they belong to.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ _ZERO, _TWO = np.float32(0), np.float32(2)
 
 @compiled
 def spread_rows(x: Any, first: int, last: int) -> None:
-    """Repeat the outermost pixels of rows `first` to `last` in the columns beside them."""
+    """Copy the outermost pixels of rows `first` to `last` into the extra columns of x."""
     for c in range(x.shape[0]):
         for y in range(first, last):
             row = x[c, y]
@@ -29,7 +32,7 @@ def spread_rows(x: Any, first: int, last: int) -> None:
 
 @compiled
 def _filtered_row(x: Any, w: Any, b: Any, c: int, y: int, out: Any) -> None:
-    """Channel c of row y, W values."""
+    """Write row y of output channel c to `out` (W,)."""
     n, height = len(out), x.shape[1]
     own = x[c, y, 1 : 1 + n]
     for p in range(n):
@@ -46,8 +49,11 @@ def _filtered_row(x: Any, w: Any, b: Any, c: int, y: int, out: Any) -> None:
 
 @compiled
 def filter_places(x: Any, w: Any, b: Any, rows: Any, cols: Any, out: Any) -> None:
-    """`out` (C, N, M) on a grid of which row i sees the rows `rows` (N, 3) of x, above, own and
-    below, and column j the columns `cols` (M, 3); x has no columns beside it here."""
+    """Write the filtered channels at selected places, `out` (C, N, M).
+
+    Output row i reads the rows `rows[i]` (N, 3) of x (C, H, W; no extra columns): above, own and
+    below. Output column j reads the columns `cols[j]` (M, 3).
+    """
     for c in range(out.shape[0]):
         for i in range(out.shape[1]):
             line, own = out[c, i], x[c, rows[i, 1]]
@@ -67,7 +73,7 @@ def filter_places(x: Any, w: Any, b: Any, rows: Any, cols: Any, out: Any) -> Non
 
 @compiled
 def filter_rows(x: Any, w: Any, b: Any, out: Any, first: int, last: int) -> None:
-    """Rows `first` to `last` of y, into `out` (C, H, W)."""
+    """Write rows `first` to `last` of y to `out` (C, H, W)."""
     for c in range(x.shape[0]):
         for y in range(first, last):
             _filtered_row(x, w, b, c, y, out[c, y])
@@ -79,7 +85,7 @@ def filter_error(
 ) -> Any:
     """Sum of squared errors of rows `first` to `last` against `target` (C, H, W).
 
-    `error` becomes the gradient of `weight` times that by y, with zeros in its outer columns.
+    Writes the gradient by y of `weight` times the sum to `error`, with zeros in the extra columns.
     """
     n = target.shape[2]
     out = np.empty(n, np.float32)
@@ -101,7 +107,7 @@ def filter_error(
 
 @compiled
 def filter_gradient(x: Any, error: Any, dw: Any, db: Any, first: int, last: int) -> None:
-    """Add the gradient by the filter of rows `first` to `last`, where that by y is `error`."""
+    """Add to `dw` and `db` the gradient by the filter, from rows `first` to `last` of that by y."""
     n, height = x.shape[2] - 2, x.shape[1]
     for c in range(x.shape[0]):
         for y in range(first, last):
@@ -127,7 +133,7 @@ def filter_gradient(x: Any, error: Any, dw: Any, db: Any, first: int, last: int)
 
 @compiled
 def _spread_row(error: Any, y: int, w: Any, k: int, t: int, row: Any) -> None:
-    """Add to a row of channel k what row t of the taps gives it of row y of the errors."""
+    """Add to `row` of input channel k what row t of the taps takes there from row y of `error`."""
     n = len(row) - 2
     j = 9 * k + 3 * t
     for c in range(error.shape[0]):
@@ -140,7 +146,7 @@ def _spread_row(error: Any, y: int, w: Any, k: int, t: int, row: Any) -> None:
 
 @compiled
 def filter_rows_back(error: Any, w: Any, dx: Any, first: int, last: int) -> None:
-    """The gradient by rows `first` to `last` of x, from `error`, that by y."""
+    """Write rows `first` to `last` of the gradient by x, `dx`, from that by y, `error`."""
     channels, height, wide = error.shape
     row = np.empty(wide, np.float32)
     for k in range(channels):
@@ -150,7 +156,7 @@ def filter_rows_back(error: Any, w: Any, dx: Any, first: int, last: int) -> None
                 source = y + 1 - t
                 if 0 <= source < height:
                     _spread_row(error, source, w, k, t, row)
-            # The first and the last row stand for those beyond them too.
+            # The first and the last row are also the rows beyond the edge.
             if y == 0:
                 _spread_row(error, y, w, k, 0, row)
             if y == height - 1:

@@ -1,8 +1,9 @@
-"""Filters along the rows and columns of latent planes, and their gradients (Numba), in float32.
+"""Separable symmetric filters of latent planes, and their gradients (Numba, float32).
 
-`f = q + Σⱼ tⱼ (q moved by j + q moved by -j)`, first along the rows, then along the columns,
-with n taps tⱼ. Beyond its edges a plane goes on as it ends. Planes may have a border, as those of
-`inr.latents`; what is between the two steps, `a` (h, w), has none.
+f(i) = q(i) + Σⱼ tⱼ (q(i - j) + q(i + j)) with n taps tⱼ, first along the rows, then along the
+columns. Beyond its edges a plane repeats its outermost samples. Planes may have a border, see
+`families.pyramid.latents`; the intermediate `a` (h, w) has none. The definition is
+`inrcodec.kernels.reference.filter_plane`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _ZERO = np.float32(0)
 
 
 def smoothed(plane: NDArray[np.float32], taps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A plane (h, w) without a border, filtered with taps (n,).
+    """A plane (h, w) without a border, filtered with `taps` (n,).
 
     >>> smoothed(np.array([[0, 4, 0, 0]], np.float32), np.array([0.25], np.float32))
     array([[1.5, 6. , 1.5, 0. ]], dtype=float32)
@@ -33,7 +34,7 @@ def smoothed(plane: NDArray[np.float32], taps: NDArray[np.float32]) -> NDArray[n
 
 @compiled
 def smooth_along(plane: Any, border: int, taps: Any, a: Any, first: int, last: int) -> None:
-    """Rows `first` to `last` of a plane, filtered along themselves, into `a`."""
+    """Filter rows `first` to `last` of a plane along the rows: `a` (h, w)."""
     w = a.shape[1]
     for y in range(first, last):
         row, out = plane[y + border, border : border + w], a[y]
@@ -51,7 +52,7 @@ def smooth_along(plane: Any, border: int, taps: Any, a: Any, first: int, last: i
 
 @compiled
 def smooth_across(a: Any, taps: Any, plane: Any, border: int, first: int, last: int) -> None:
-    """Rows `first` to `last` of `a`, filtered along its columns, into a plane."""
+    """Filter `a` along the columns, and write rows `first` to `last` of the plane."""
     h, w = a.shape
     for y in range(first, last):
         out = plane[y + border, border : border + w]
@@ -64,6 +65,7 @@ def smooth_across(a: Any, taps: Any, plane: Any, border: int, first: int, last: 
 
 @compiled
 def _add_row(out: Any, tap: Any, plane: Any, y: int) -> None:
+    """Add `tap` times row y of a padded plane to `out` (w,)."""
     row = plane[y + BORDER, BORDER : BORDER + len(out)]
     for x in range(len(out)):
         out[x] += tap * row[x]
@@ -73,8 +75,11 @@ def _add_row(out: Any, tap: Any, plane: Any, y: int) -> None:
 def smooth_across_back(
     g: Any, a: Any, taps: Any, d_a: Any, d_taps: Any, first: int, last: int
 ) -> None:
-    """Rows `first` to `last` of the gradient by `a`, from that by what `smooth_across` gave, `g`;
-    adds to that by the taps."""
+    """Adjoint of `smooth_across`, for rows `first` to `last`.
+
+    From the gradient by the filtered plane, `g` (padded), writes that by `a` to `d_a` (h, w), and
+    adds that by the taps to `d_taps` (n,).
+    """
     h, w = a.shape
     for y in range(first, last):
         own, out = g[y + BORDER, BORDER : BORDER + w], d_a[y]
@@ -89,7 +94,7 @@ def smooth_across_back(
                 _add_row(out, t, g, y + j)
             if y >= j:
                 _add_row(out, t, g, y - j)
-            # The first and the last row stand for those beyond them too.
+            # The first and the last row are also the rows beyond the edge.
             for s in range(min(j, h) if y == 0 else 0):
                 _add_row(out, t, g, s)
             for s in range(max(h - j, 0) if y == h - 1 else h, h):
@@ -100,7 +105,11 @@ def smooth_across_back(
 def smooth_along_back(
     d_a: Any, plane: Any, taps: Any, d_plane: Any, d_taps: Any, first: int, last: int
 ) -> None:
-    """Add rows `first` to `last` of the gradient by the plane, and that by the taps, from `d_a`."""
+    """Adjoint of `smooth_along`, for rows `first` to `last`.
+
+    From the gradient by `a`, `d_a` (h, w), adds that by the plane to `d_plane` (padded), and that
+    by the taps to `d_taps` (n,).
+    """
     w = d_a.shape[1]
     for y in range(first, last):
         g, row = d_a[y], plane[y + BORDER, BORDER : BORDER + w]

@@ -1,156 +1,109 @@
-"""What a training step of the pyramid does besides the context network, fused (Numba).
+"""Sine synthesis over interpolated latents, its error and gradients, fused (Numba, float32).
 
-Soft rounding of the latents, their interpolation and its adjoint, the sine layers with their error
-and gradients, and Adam's step. Everything is float32; `inr.pyramid` has the plain PyTorch version.
+The planes are interpolated along their rows beforehand (`kernels.latents`); here pixels go through
+the vertical interpolation and the layers in blocks that stay in the cache. The reference is
+`families.pyramid.network.PyramidNetwork`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.families.pyramid.kernels.blocks import (
     BLOCK,
+    Layers,
     affine,
     affine_back,
     affine_gradient,
-    exp2,
+    fours,
 )
 from inrcodec.kernels.compile import compiled
 from inrcodec.kernels.sine import sine_and_cosine
 
 _U = np.uint64
-_ZERO, _ONE, _TWO, _HALF = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5)
-_M0, _M1, _M2 = np.uint32(0x9E3779B1), np.uint32(0x7FEB352D), np.uint32(0x846CA68B)
-_S15, _S16, _LOW = np.uint32(15), np.uint32(16), np.uint32(0xFFFF)
-
-SCRATCH = 9
-"""Buffers of a block that `synthesis_step` needs."""
+_ZERO, _TWO = np.float32(0), np.float32(2)
 
 
-def sine_layers(theta: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], ...]:
-    """Weight and bias of two sine layers and the linear one, the second without rows if `theta` has
-    two layers in all."""
+class PlaneRows(NamedTuple):
+    """Planes interpolated along their rows, and how to interpolate them along columns.
+
+    Plane k is (h_k, W), W the width of the picture. Row y of the picture is
+    Σₜ taps[k, y, t] · (row rows[k, y, t] of plane k).
+
+    Attributes:
+        u: values of all planes, flat, one plane after the other.
+        starts: (planes,), place in `u` of each plane's first value.
+        rows: (planes, H, 4), rows of the planes.
+        taps: (planes, H, 4), their weights, with the plane's gain 2^-level.
+    """
+
+    u: Any
+    starts: Any
+    rows: Any
+    taps: Any
+
+
+class SynthesisGradient(NamedTuple):
+    """Where `synthesis_step` and `synthesis_back` add gradients.
+
+    Attributes:
+        weight: float32, factor of the sum of squared errors. `synthesis_back` ignores it: the
+            gradient that it gets includes it.
+        u: gradient by `PlaneRows.u`.
+        layers: `Layers`, gradient by the network.
+    """
+
+    weight: Any
+    u: Any
+    layers: Any
+
+
+class SynthesisScratch(NamedTuple):
+    """Blocks of one thread, see `kernels.blocks`.
+
+    Attributes:
+        z: features.
+        out: output, then the gradient by it.
+        s1: sines of the first layer.
+        c1: cosines of the first layer.
+        s2: sines of the second layer.
+        c2: cosines of the second layer.
+        g1: gradient by the first layer's sines, then by their angles.
+        g2: likewise of the second layer.
+        d_z: gradient by the features.
+    """
+
+    z: Any
+    out: Any
+    s1: Any
+    c1: Any
+    s2: Any
+    c2: Any
+    g1: Any
+    g2: Any
+    d_z: Any
+
+
+def synthesis_scratch(units: int) -> SynthesisScratch:
+    """Blocks for networks with at most `units` inputs, units or outputs a layer."""
+    count = len(SynthesisScratch._fields)
+    return SynthesisScratch(*(np.zeros(fours(units) * BLOCK, np.float32) for _ in range(count)))
+
+
+def sine_layers(theta: Sequence[NDArray[np.float32]]) -> Layers:
+    """`Layers` of a synthesis network, from weight and bias of its two or three layers."""
     nothing = (np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
-    return (*theta[:2], *(theta[2:4] if len(theta) == 6 else nothing), *theta[-2:])
+    return Layers(*theta[:2], *(theta[2:4] if len(theta) == 6 else nothing), *theta[-2:])
 
 
 @compiled
-def soft_round(
-    y: Any,
-    q: Any,
-    slope: Any,
-    inside: Any,
-    temperature: float,
-    width: float,
-    seed: Any,
-    first: int,
-    last: int,
-) -> None:
-    """q = s(s(y) + u) and its slope by y, for latents `first` to `last`; 0 where `inside` is 0.
-
-    s rounds softly, the more sharply the lower the temperature, and u is noise of a triangular
-    distribution, `width` wide, that depends on the place and `seed` alone (C3, Kim et al. 2024,
-    with another distribution). At temperature 0 there is no noise, and q is y rounded.
-    """
-    # Slices: an index that might be negative, for what a compiler knows, stops vector instructions.
-    y, q, slope, inside = y[first:last], q[first:last], slope[first:last], inside[first:last]
-    if temperature == 0:
-        for i in range(last - first):
-            q[i] = np.floor(y[i] + _HALF) * inside[i]
-            slope[i] = inside[i]
-        return
-    full = math.tanh(0.5 / temperature)
-    rate = np.float32(2 * 1.4426950408889634 / temperature)
-    norm, steepness = np.float32(0.5 / full), np.float32(0.5 / full / temperature)
-    unit, margin = np.float32(width * 2.0**-17), np.float32(width * 0.5)
-    start = np.uint32(seed)
-    for i in range(last - first):
-        h = np.uint32(first + i) * _M0 + start
-        h = np.uint32((h ^ (h >> _S16)) * _M1)
-        h = np.uint32((h ^ (h >> _S15)) * _M2)
-        h = np.uint32(h ^ (h >> _S16))
-        noise = np.float32(np.int32(h & _LOW)) + np.float32(np.int32(h >> _S16))
-        noise = noise * unit - margin
-        whole = np.floor(y[i])
-        t = _ONE - _TWO / (_ONE + exp2((y[i] - whole - _HALF) * rate))
-        v = whole + _HALF + norm * t + noise
-        slope1 = steepness * (_ONE - t * t)
-        whole = np.floor(v)
-        t = _ONE - _TWO / (_ONE + exp2((v - whole - _HALF) * rate))
-        q[i] = (whole + _HALF + norm * t) * inside[i]
-        slope[i] = slope1 * steepness * (_ONE - t * t) * inside[i]
-
-
-@compiled
-def _same_taps(cols: Any, taps: Any) -> Any:
-    """The columns, from and to, that all see their neighbours alike: in the finest plane most."""
-    w = len(cols)
-    for x in range(1, w - 2):
-        for t in range(4):
-            if cols[x, t] != cols[1, 0] + (x - 1) + t or taps[x, t] != taps[1, t]:
-                return 0, 0
-    return (1, w - 2) if w > 3 else (0, 0)
-
-
-@compiled
-def interpolate_rows(
-    plane: Any, cols: Any, taps: Any, border: int, out: Any, first: int, last: int
-) -> None:
-    """Rows `first` to `last` of a padded plane at the columns of the picture, into `out` (h, W).
-
-    `cols` (W, 4) are places in a padded row, `taps` (W, 4) their weights.
-    """
-    low, high = _same_taps(cols, taps)
-    n, w = high - low, out.shape[1]
-    for y in range(first, last):
-        row = plane[y + border]
-        for start, stop in ((0, low), (high, w)):
-            for x in range(start, stop):
-                value = _ZERO
-                for t in range(4):
-                    value += taps[x, t] * row[_U(cols[x, t])]
-                out[y, x] = value
-        if n > 0:
-            inner = out[y, low:high]
-            t0, t1, t2, t3 = taps[low, 0], taps[low, 1], taps[low, 2], taps[low, 3]
-            o = cols[low, 0]
-            r0, r1, r2, r3 = row[o : o + n], row[o + 1 :], row[o + 2 :], row[o + 3 :]
-            for x in range(n):
-                inner[x] = t0 * r0[x] + t1 * r1[x] + t2 * r2[x] + t3 * r3[x]
-
-
-@compiled
-def interpolate_rows_back(
-    g: Any, cols: Any, taps: Any, border: int, d_plane: Any, first: int, last: int
-) -> None:
-    """The adjoint of `interpolate_rows`: adds to the padded gradient of the plane."""
-    low, high = _same_taps(cols, taps)
-    w = g.shape[1]
-    for y in range(first, last):
-        row = d_plane[y + border]
-        for start, stop in ((0, low), (high, w)):
-            for x in range(start, stop):
-                value = g[y, x]
-                for t in range(4):
-                    row[_U(cols[x, t])] += taps[x, t] * value
-        if high > low:
-            inner = g[y, low:high]
-            for t in range(4):
-                part, tap = row[cols[low, t] :], taps[low, t]
-                for x in range(high - low):
-                    part[x] += tap * inner[x]
-
-
-@compiled
-def _features(
-    u: Any, starts: Any, rows: Any, taps: Any, width: int, y: int, x0: int, n: int, z: Any
-) -> None:
-    """z of n pixels of row y from x0 on: the vertical half of the interpolation."""
+def _features(source: Any, width: int, y: int, x0: int, n: int, z: Any) -> None:
+    """Interpolate n pixels of row y from column x0 on vertically: features, block `z`."""
+    u, starts, rows, taps = source
     for k in range(len(starts)):
         o = starts[k] + x0
         o0, o1 = o + rows[k, y, 0] * width, o + rows[k, y, 1] * width
@@ -163,6 +116,7 @@ def _features(
 
 @compiled
 def _sines(s: Any, cosine: Any, n: int) -> None:
+    """Replace the first n angles in `s` by their sines, and write their cosines."""
     for i in range(n):
         sine, slope = sine_and_cosine(s[_U(i)])
         s[_U(i)] = sine
@@ -170,41 +124,29 @@ def _sines(s: Any, cosine: Any, n: int) -> None:
 
 
 @compiled
-def _hidden(theta: Any, scratch: Any) -> Any:
-    """The units that the linear layer sees of a block, whose features are the first of `scratch`.
-
-    The next but one are sines and cosines of either layer.
-    """
-    w1, b1, w2, b2, _, _ = theta
-    z, _, s1, c1, s2, c2, _, _, _ = scratch
-    affine(w1, b1, z, s1)
-    _sines(s1, c1, w1.shape[0] * BLOCK)
-    if len(w2) == 0:
-        return s1
-    affine(w2, b2, s1, s2)
-    _sines(s2, c2, w2.shape[0] * BLOCK)
-    return s2
+def _hidden(layers: Any, scratch: Any) -> Any:
+    """The block that the linear layer sees, from the features; fills the sines and cosines."""
+    affine(layers.w1, layers.b1, scratch.z, scratch.s1)
+    _sines(scratch.s1, scratch.c1, layers.w1.shape[0] * BLOCK)
+    if len(layers.w2) == 0:
+        return scratch.s1
+    affine(layers.w2, layers.b2, scratch.s1, scratch.s2)
+    _sines(scratch.s2, scratch.c2, layers.w2.shape[0] * BLOCK)
+    return scratch.s2
 
 
 @compiled
-def synthesize(
-    u: Any,
-    starts: Any,
-    rows: Any,
-    taps: Any,
-    theta: Any,
-    first: int,
-    last: int,
-    out: Any,
-    scratch: Any,
-) -> None:
-    """Channels `out` (C, H, W) of rows `first` to `last`; arguments as in `synthesis_step`."""
-    z, o = scratch[0], scratch[1]
+def synthesize(source: Any, layers: Any, first: int, last: int, out: Any, scratch: Any) -> None:
+    """Write rows `first` to `last` of the network's output, `out` (C, H, W).
+
+    `source` is `PlaneRows`, `layers` `Layers`, `scratch` `SynthesisScratch`.
+    """
+    z, o = scratch.z, scratch.out
     for y in range(first, last):
         for x0 in range(0, out.shape[2], BLOCK):
             n = min(BLOCK, out.shape[2] - x0)
-            _features(u, starts, rows, taps, out.shape[2], y, x0, n, z)
-            affine(theta[4], theta[5], _hidden(theta, scratch), o)
+            _features(source, out.shape[2], y, x0, n, z)
+            affine(layers.w3, layers.b3, _hidden(layers, scratch), o)
             for c in range(out.shape[0]):
                 row = out[c, y, x0 : x0 + n]
                 for p in range(n):
@@ -213,36 +155,29 @@ def synthesize(
 
 @compiled
 def synthesis_step(
-    u: Any,
-    starts: Any,
-    rows: Any,
-    taps: Any,
-    theta: Any,
+    source: Any,
+    layers: Any,
     target: Any,
     first: int,
     last: int,
-    weight: Any,
-    d_u: Any,
-    d_theta: Any,
+    gradient: Any,
     scratch: Any,
     differentiate: bool,
 ) -> Any:
-    """Sum of squared errors over rows `first` to `last` of `target` (C, H, W).
+    """Sum of squared errors of rows `first` to `last` against `target` (C, H, W).
 
-    `u` holds the planes, interpolated along their rows: plane k from starts[k] on, (h_k, W). Row y
-    of the picture needs rows[k, y] of it with weights taps[k, y]. `theta` is weight and bias of two
-    sine layers, of which the second may have no rows, and of the linear one; see
-    `blocks.padded`.
-    With `differentiate` the gradients, times `weight`, are added to `d_u` and `d_theta`.
+    With `differentiate` it adds the gradients of `gradient.weight` times the sum to `gradient`, a
+    `SynthesisGradient`: one pass over the blocks serves both. Other arguments as in `synthesize`.
     """
-    z, out = scratch[0], scratch[1]
+    z, out = scratch.z, scratch.out
+    weight = gradient.weight
     channels, _, width = target.shape
     total: Any = 0.0
     for y in range(first, last):
         for x0 in range(0, width, BLOCK):
             n = min(BLOCK, width - x0)
-            _features(u, starts, rows, taps, width, y, x0, n, z)
-            affine(theta[4], theta[5], _hidden(theta, scratch), out)
+            _features(source, width, y, x0, n, z)
+            affine(layers.w3, layers.b3, _hidden(layers, scratch), out)
             for c in range(channels):
                 error: Any = _ZERO
                 wanted = target[c, y, x0 : x0 + n]
@@ -252,106 +187,63 @@ def synthesis_step(
                     out[_U(c * BLOCK + p)] = _TWO * weight * difference
                 total += error
             if differentiate:
-                place = (width, y, x0, n)
-                _back(starts, rows, taps, theta, place, channels, d_u, d_theta, scratch)
+                _back(source, layers, (width, y, x0, n), channels, gradient, scratch)
     return total
 
 
 @compiled
 def synthesis_back(
-    u: Any,
-    starts: Any,
-    rows: Any,
-    taps: Any,
-    theta: Any,
-    gradient: Any,
-    first: int,
-    last: int,
-    d_u: Any,
-    d_theta: Any,
-    scratch: Any,
+    source: Any, layers: Any, d_out: Any, first: int, last: int, gradient: Any, scratch: Any
 ) -> None:
-    """Add to `d_u` and `d_theta` what rows `first` to `last` of the `gradient` (C, H, W) by the
-    output give them; the other arguments as in `synthesis_step`."""
-    z, out = scratch[0], scratch[1]
-    channels, _, width = gradient.shape
+    """Add gradients to `gradient`, from rows `first` to `last` of that by the output, `d_out`.
+
+    `d_out` is (C, H, W); other arguments as in `synthesis_step`.
+    """
+    z, out = scratch.z, scratch.out
+    channels, _, width = d_out.shape
     for y in range(first, last):
         for x0 in range(0, width, BLOCK):
             n = min(BLOCK, width - x0)
-            _features(u, starts, rows, taps, width, y, x0, n, z)
-            _hidden(theta, scratch)
+            _features(source, width, y, x0, n, z)
+            _hidden(layers, scratch)
             for c in range(channels):
-                row = gradient[c, y, x0 : x0 + n]
+                row = d_out[c, y, x0 : x0 + n]
                 for p in range(n):
                     out[_U(c * BLOCK + p)] = row[p]
-            _back(starts, rows, taps, theta, (width, y, x0, n), channels, d_u, d_theta, scratch)
+            _back(source, layers, (width, y, x0, n), channels, gradient, scratch)
 
 
 @compiled
-def _back(
-    starts: Any,
-    rows: Any,
-    taps: Any,
-    theta: Any,
-    place: Any,
-    channels: int,
-    d_u: Any,
-    d_theta: Any,
-    scratch: Any,
-) -> None:
-    """The gradients of n pixels, `place`, from that by their channels, the second of `scratch`."""
-    w1, _, w2, _, w3, _ = theta
-    d_w1, d_b1, d_w2, d_b2, d_w3, d_b3 = d_theta
+def _back(source: Any, layers: Any, place: Any, channels: int, gradient: Any, scratch: Any) -> None:
+    """Add the gradients of a block, from that by its outputs, `scratch.out`.
+
+    `place` is (width, y, x0, n): n pixels of row y from column x0 on, in a picture of that width.
+    """
+    d_u, d_layers = gradient.u, gradient.layers
     z, out, s1, c1, s2, c2, g1, g2, d_z = scratch
     width, y, x0, n = place
-    for c in range(w3.shape[0]):
+    # Rows and pixels that only pad the block have no gradient.
+    for c in range(layers.w3.shape[0]):
         for p in range(n if c < channels else 0, BLOCK):
             out[_U(c * BLOCK + p)] = _ZERO
-    if len(w2) == 0:
-        affine_gradient(out, s1, d_w3, d_b3)
-        affine_back(w3, out, g1)
+    if len(layers.w2) == 0:
+        affine_gradient(out, s1, d_layers.w3, d_layers.b3)
+        affine_back(layers.w3, out, g1)
     else:
-        affine_gradient(out, s2, d_w3, d_b3)
-        affine_back(w3, out, g2)
-        for i in range(w2.shape[0] * BLOCK):
+        affine_gradient(out, s2, d_layers.w3, d_layers.b3)
+        affine_back(layers.w3, out, g2)
+        for i in range(layers.w2.shape[0] * BLOCK):
             g2[_U(i)] *= c2[_U(i)]
-        affine_gradient(g2, s1, d_w2, d_b2)
-        affine_back(w2, g2, g1)
-    for i in range(w1.shape[0] * BLOCK):
+        affine_gradient(g2, s1, d_layers.w2, d_layers.b2)
+        affine_back(layers.w2, g2, g1)
+    for i in range(layers.w1.shape[0] * BLOCK):
         g1[_U(i)] *= c1[_U(i)]
-    affine_gradient(g1, z, d_w1, d_b1)
-    affine_back(w1, g1, d_z)
-    for k in range(len(starts)):
+    affine_gradient(g1, z, d_layers.w1, d_layers.b1)
+    affine_back(layers.w1, g1, d_z)
+    for k in range(len(source.starts)):
         for t in range(4):
-            tap = taps[k, y, t]
-            o = starts[k] + x0 + rows[k, y, t] * width
+            tap = source.taps[k, y, t]
+            o = source.starts[k] + x0 + source.rows[k, y, t] * width
             d = d_u[o : o + n]
             for p in range(n):
                 d[p] += tap * d_z[_U(k * BLOCK + p)]
-
-
-@compiled
-def adam(
-    y: Any,
-    gradient: Any,
-    slope: Any,
-    mean: Any,
-    square: Any,
-    rate: float,
-    betas: Any,
-    step: int,
-    first: int,
-    last: int,
-) -> None:
-    """A step of Adam (Kingma and Ba 2015) for y, whose gradient is `gradient` times `slope`."""
-    b1, b2 = np.float32(betas[0]), np.float32(betas[1])
-    length = np.float32(rate / (1 - betas[0] ** step))
-    correction = np.float32(1 / (1 - betas[1] ** step))
-    tiny = np.float32(1e-12)
-    y, gradient, slope = y[first:last], gradient[first:last], slope[first:last]
-    mean, square = mean[first:last], square[first:last]
-    for i in range(last - first):
-        g = gradient[i] * slope[i]
-        mean[i] = b1 * mean[i] + (_ONE - b1) * g
-        square[i] = b2 * square[i] + (_ONE - b2) * g * g
-        y[i] -= length * mean[i] / (np.sqrt(square[i] * correction) + tiny)

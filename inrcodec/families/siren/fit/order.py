@@ -1,7 +1,7 @@
-"""In which order a SIREN's coefficients come in its file: the largest first, or those that count.
+"""Order of the bit planes of a SIREN's coefficients: largest effect on the picture first.
 
-PRANC (Nooralinejad et al. 2022) sorts coefficients to send a picture progressively. Here a layer's
-bit planes are sorted, so that no permutation has to be stored.
+PRANC (Nooralinejad et al. 2022) sorts coefficients to transmit a picture progressively. Here the
+bit planes of layers are sorted, so that no permutation of coefficients has to be stored.
 """
 
 from __future__ import annotations
@@ -19,32 +19,28 @@ from inrcodec.families.siren.fit.problem import Problem
 
 Values = NDArray[np.float64]
 
-ORDERS = ("none", "magnitude", "contribution")
-
-PIXELS = 4096
-"""That show what a bit plane contributes."""
-
 
 @torch.no_grad()
-def by_contribution(problem: Problem, layers: Sequence[Layer]) -> list[int]:
-    """The layer of each bit plane, first those whose bits the picture needs most.
+def by_contribution(problem: Problem, layers: Sequence[Layer], pixels: int) -> list[int]:
+    """The layer of each bit plane, those with the largest contribution first.
 
-    The contribution of a layer's last bits is measured: it is what the mean squared error grows by
-    without them, for each bit that they cost. From the whole file the bits that contribute least
-    are taken away, again and again, and so they come last.
+    The contribution of a layer's least significant plane is the increase of the mean squared error
+    without it, per bit of its code length, measured on a random sample of `pixels` pixels. From the
+    whole file, the plane of the least contribution is removed repeatedly; planes come in the
+    reverse order of their removal.
     """
-    drawn = np.random.default_rng(problem.header.seed).permutation(len(problem.targets))[:PIXELS]
-    pixels = torch.from_numpy(drawn).to(problem.device)
+    drawn = np.random.default_rng(problem.header.seed).permutation(len(problem.targets))[:pixels]
+    sample = torch.from_numpy(drawn).to(problem.device)
     planes = bit_planes([layer.model for layer in layers])
     withheld = [0] * len(layers)
     values = [layer.values for layer in layers]
 
     def error_of(shown: Sequence[Values]) -> float:
         alphas = [torch.from_numpy(v).to(problem.device, torch.float32) for v in shown]
-        return float(problem.loss(alphas, pixels))
+        return float(problem.loss(alphas, sample))
 
     def without(index: int) -> tuple[float, float, Values]:
-        """Cost per bit, error and values of a layer without one bit more."""
+        """Contribution of a layer's last plane; error and values of the layer without it."""
         layer, fewer = layers[index], withheld[index] + 1
         model = layer.model
         shown = model.dequantize(coarsen(layer.symbols, fewer), fewer)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inrcodec.families.pyramid.fit.geometry import plane_filter_block
-from inrcodec.families.pyramid.kernels.blocks import padded
+from inrcodec.families.pyramid.kernels.blocks import Layers, padded
 from inrcodec.families.pyramid.kernels.synthesis import sine_layers
 from inrcodec.families.pyramid.shape import Pyramid
 
@@ -30,10 +30,10 @@ class NetworkArrays(NamedTuple):
         context: weight and bias of the three layers of the context network.
     """
 
-    sines: tuple[Array, ...]
+    sines: Layers
     output_filter: tuple[Array, ...]
     plane_taps: Array
-    context: tuple[Array, ...]
+    context: Layers
 
 
 def network_arrays(architecture: Pyramid, matrices: Sequence[Array]) -> NetworkArrays:
@@ -43,7 +43,7 @@ def network_arrays(architecture: Pyramid, matrices: Sequence[Array]) -> NetworkA
         sines=sine_layers(padded(matrices[:mixed])),
         output_filter=padded(matrices[mixed : mixed + architecture.filtered]),
         plane_taps=np.zeros((0, 0), np.float32) if filters is None else matrices[filters],
-        context=padded(matrices[-3:]),
+        context=Layers(*padded(matrices[-3:])),
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from inrcodec.families.pyramid.fit.bands import Bands
 from inrcodec.families.pyramid.fit.geometry import Geometry
-from inrcodec.families.pyramid.kernels import synthesis as kernels
+from inrcodec.families.pyramid.kernels import latents as kernels
 from inrcodec.families.pyramid.latents import BORDER
 
 Array = NDArray[np.float32]

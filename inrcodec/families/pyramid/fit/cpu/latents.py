@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inrcodec.families.pyramid.fit.backend import Terms
 from inrcodec.families.pyramid.fit.bands import Bands
 from inrcodec.families.pyramid.fit.geometry import Geometry
-from inrcodec.families.pyramid.kernels import synthesis as kernels
+from inrcodec.families.pyramid.kernels import latents as kernels
 
 Array = NDArray[np.float32]
 
@@ -37,7 +37,7 @@ class TrainedLatents:
         """Round band `index` softly."""
         kernels.soft_round(
             *(self.y, self.q, self._slope, self.inside),
-            *(terms.temperature, terms.noise, terms.seed),
+            kernels.Rounding(float(terms.temperature), terms.noise, terms.seed),
             *self._bands.of(len(self.y), index),
         )
 
@@ -51,8 +51,10 @@ class TrainedLatents:
             for other in gradients[1:]:
                 total += other[first:last]
             kernels.adam(
-                *(self.y, gradients[0], self._slope, self._mean, self._square),
-                *(rate, betas, self._steps, first, last),
+                *(self.y, gradients[0], self._slope),
+                kernels.Moments(self._mean, self._square),
+                kernels.AdamStep(rate, *betas, self._steps),
+                *(first, last),
             )
 
         self._bands.run(work)

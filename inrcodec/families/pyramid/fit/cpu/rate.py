@@ -9,7 +9,7 @@ from inrcodec.families.pyramid.fit.bands import Bands
 from inrcodec.families.pyramid.fit.cpu.arrays import NetworkArrays, ThreadGradients
 from inrcodec.families.pyramid.fit.geometry import Geometry
 from inrcodec.families.pyramid.kernels import rate as kernels
-from inrcodec.families.pyramid.kernels.blocks import BLOCK, fours
+from inrcodec.families.pyramid.kernels.tables import PlaneTables
 from inrcodec.families.pyramid.latents import Parents
 from inrcodec.families.pyramid.shape import OTHER_INPUTS, Pyramid
 
@@ -28,11 +28,8 @@ class Rate:
         # The one column that the kernel needs of the far plane's places, contiguous.
         self._far = [(p.far.rows[:, 0].copy(), p.far.cols[:, 0].copy()) for p in self._planes]
         self._bits = [np.zeros(len(self._planes)) for _ in range(bands.threads)]
-        units = fours(max(architecture.context, architecture.neighbours + OTHER_INPUTS))
-        self._scratch = [
-            tuple(np.zeros(units * BLOCK, np.float32) for _ in range(kernels.SCRATCH))
-            for _ in range(bands.threads)
-        ]
+        units = max(architecture.context, architecture.neighbours + OTHER_INPUTS)
+        self._scratch = [kernels.rate_scratch(units) for _ in range(bands.threads)]
 
     def bits(self, q: Array, networks: NetworkArrays, gradients: list[ThreadGradients]) -> float:
         """Bits of the latents `q`."""
@@ -77,15 +74,18 @@ class Rate:
         for k, plane in enumerate(self._planes):
             near, d_near = self._parent(plane.near, q, gradients.latents)
             far, d_far = self._parent(plane.far, q, gradients.latents)
-            bits[k] = kernels.context_rate(
-                plane.view(q),
-                *(near, plane.near.rows, plane.near.cols, far, *self._far[k]),
-                *(np.float32(plane.level), np.float32(plane.later), networks.context),
-                *self._bands.of(plane.shape[0], index),
+            tables = PlaneTables(
+                *(plane.view(q), near, plane.near.rows, plane.near.cols, far, *self._far[k]),
+                *(np.float32(plane.level), np.float32(plane.later)),
+            )
+            gradient = kernels.RateGradient(
                 np.float32(prices[k]),
-                *(plane.view(gradients.latents), d_near, d_far, gradients.networks.context),
-                self._scratch[index],
-                differentiate,
+                *(plane.view(gradients.latents), d_near, d_far),
+                gradients.networks.context,
+            )
+            bits[k] = kernels.rate_rows(
+                *(tables, networks.context, *self._bands.of(plane.shape[0], index)),
+                *(gradient, self._scratch[index], differentiate),
             )
         return float(sum(bits))
 

@@ -10,7 +10,6 @@ from inrcodec.families.pyramid.fit.cpu.arrays import NetworkArrays, ThreadGradie
 from inrcodec.families.pyramid.fit.cpu.interpolation import Interpolation
 from inrcodec.families.pyramid.fit.cpu.output_filter import OutputFilter
 from inrcodec.families.pyramid.kernels import synthesis as kernels
-from inrcodec.families.pyramid.kernels.blocks import BLOCK, fours
 from inrcodec.families.pyramid.shape import Pyramid
 
 Array = NDArray[np.float32]
@@ -25,11 +24,8 @@ class Synthesis:
         """Lay out the buffers for samples `target` (C, H, W)."""
         self._target, self._interpolation, self._bands = target, interpolation, bands
         self._filter = OutputFilter(target, bands) if architecture.filtered else None
-        units = fours(max(architecture.width, architecture.second, len(architecture.levels)))
-        self._scratch = [
-            tuple(np.zeros(units * BLOCK, np.float32) for _ in range(kernels.SCRATCH))
-            for _ in range(bands.threads)
-        ]
+        units = max(architecture.width, architecture.second, len(architecture.levels))
+        self._scratch = [kernels.synthesis_scratch(units) for _ in range(bands.threads)]
 
     def squares(
         self,
@@ -61,6 +57,11 @@ class Synthesis:
         """The picture (C, H, W) before its filter, at the last error; without a filter, nothing."""
         return np.zeros((0, 0, 0), np.float32) if self._filter is None else self._filter.picture
 
+    def _planes(self) -> kernels.PlaneRows:
+        """The planes as the kernels read them."""
+        planes = self._interpolation
+        return kernels.PlaneRows(planes.u, planes.starts, planes.rows, planes.taps)
+
     def _band(self, index: int) -> tuple[int, int]:
         return self._bands.of(self._target.shape[1], index)
 
@@ -74,37 +75,22 @@ class Synthesis:
     ) -> float:
         """Sum of squared errors of band `index`, without a filter; `share` is the weight of a
         square in the loss."""
-        planes, (first, last) = self._interpolation, self._band(index)
+        first, last = self._band(index)
+        gradient = kernels.SynthesisGradient(
+            np.float32(share), gradients.rows, gradients.networks.sines
+        )
         squares: float = kernels.synthesis_step(
-            planes.u,
-            planes.starts,
-            planes.rows,
-            planes.taps,
-            networks.sines,
-            self._target,
-            first,
-            last,
-            np.float32(share),
-            gradients.rows,
-            gradients.networks.sines,
-            self._scratch[index],
-            differentiate,
+            *(self._planes(), networks.sines, self._target, first, last),
+            *(gradient, self._scratch[index], differentiate),
         )
         return squares
 
     def _paint(self, index: int, networks: NetworkArrays, output_filter: OutputFilter) -> None:
         """Write band `index` of the picture that the filter sees."""
-        planes, (first, last) = self._interpolation, self._band(index)
+        first, last = self._band(index)
         kernels.synthesize(
-            planes.u,
-            planes.starts,
-            planes.rows,
-            planes.taps,
-            networks.sines,
-            first,
-            last,
-            output_filter.picture,
-            self._scratch[index],
+            *(self._planes(), networks.sines, first, last),
+            *(output_filter.picture, self._scratch[index]),
         )
         output_filter.spread(index)
 
@@ -118,17 +104,9 @@ class Synthesis:
         """Add to the gradients what band `index` gives them, through the filter."""
         weight, own = networks.output_filter[0], gradients.networks
         output_filter.backward(index, weight, own.output_filter)
-        planes, (first, last) = self._interpolation, self._band(index)
+        first, last = self._band(index)
         kernels.synthesis_back(
-            planes.u,
-            planes.starts,
-            planes.rows,
-            planes.taps,
-            networks.sines,
-            output_filter.gradient,
-            first,
-            last,
-            gradients.rows,
-            own.sines,
+            *(self._planes(), networks.sines, output_filter.gradient, first, last),
+            kernels.SynthesisGradient(np.float32(1), gradients.rows, own.sines),
             self._scratch[index],
         )
