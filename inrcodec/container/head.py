@@ -115,7 +115,8 @@ class Header:
         start: id of the start θ₀; 0, the seeded one, is the only one.
         srgb: the picture came with a profile of sRGB, which a decoder may attach again.
         low: the sample value that the network's output -1 stands for.
-        high: the sample value that the output 1 stands for; None is the largest of `bits` bits.
+        high: the sample value that the output 1 stands for; None where it is the largest of `bits`
+            bits.
 
     Raises:
         ValueError: an attribute is outside its range.
@@ -147,6 +148,9 @@ class Header:
 
     def __post_init__(self) -> None:
         """Refuse what the attributes do not allow."""
+        if self.high == self.peak:
+            # One header for one range, also by ==.
+            object.__setattr__(self, "high", None)
         if not 1 <= min(self.width, self.height) <= max(self.width, self.height) <= LIMIT_SIDE:
             raise ValueError(f"{self.width}x{self.height} pixels; sides are 1 to {LIMIT_SIDE}")
         if self.width * self.height > LIMIT_PIXELS:
