@@ -20,7 +20,7 @@ from inrcodec.errors import FormatError
 from inrcodec.families.pyramid.kernels.tables import PlaneTables
 from inrcodec.families.pyramid.latents import BORDER, PLACES, Plane
 from inrcodec.families.pyramid.shape import OTHER_INPUTS
-from inrcodec.kernels.compile import compiled
+from inrcodec.kernels.compile import compiled, ensure
 
 WEIGHT_BITS = 12
 """Fractional bits of a weight."""
@@ -192,6 +192,7 @@ class PlanesDecoder:
 
         Latents that the bytes do not determine yet are 0.
         """
+        ensure("decode-pyramid")
         self._planes, self._chosen, self._latents = planes, chosen, latents
         self._network, self._largest = network, largest
         self._interval = np.array([0, (1 << 64) - 1], dtype=np.uint64)
