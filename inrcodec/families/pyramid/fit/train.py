@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -22,7 +22,8 @@ from inrcodec.entropy.model import LIMIT_MAGNITUDE, LayerModel, fit_model
 from inrcodec.families.pyramid.fit.curvature import curvature_factor
 from inrcodec.families.pyramid.fit.optimizer import NETWORK_RATE, Optimizer, learning_rate
 from inrcodec.families.pyramid.fit.problem import Array, Prefix, PyramidProblem
-from inrcodec.families.pyramid.fit.rdoq import SAVING, Descent
+from inrcodec.families.pyramid.fit.rdoq import DEFAULT as RDOQ
+from inrcodec.families.pyramid.fit.rdoq import Rdoq
 from inrcodec.families.pyramid.fit.start import start, warm_up, warm_up_steps
 from inrcodec.l2.rounding import nearest_plane
 from inrcodec.optim.clock import Clock
@@ -127,8 +128,8 @@ hardly a gradient, and Adam makes a full step of it: faster ones lose more than 
 CLOSE = 0.02
 """How far below the wanted error, as a logarithm, no more is tried: 0.09 dB."""
 
-DESCENT_SAVING = (2.0, SAVING)
-"""Of `Descent`; without filters of planes 2 bits in place of 8 take half the time, for 0.012 dB
+DESCENT_SAVING = (2.0, RDOQ.saving)
+"""Of `Rdoq`; without filters of planes 2 bits in place of 8 take half the time, for 0.012 dB
 (four pictures)."""
 
 AGAIN = 1.1
@@ -465,8 +466,8 @@ class PyramidFit:
         for _ in range(LIMIT_ROUNDS):
             descent = self._descend(self._weight * DESCENT_WEIGHT)
             for _ in range(self._passes):
-                descent.guide(self._weight)
-                descent.run(self._weight)
+                descent.use_gradient(self._weight)
+                descent.run_pass(self._weight)
             off = math.log(descent.error / self.goal.error)
             # Networks that were rounded for a larger error don't get there by finer latents.
             slow = slow + 1 if off > SLOW * least else 0
@@ -495,14 +496,14 @@ class PyramidFit:
             change = math.exp(DESCENT_SLOPE * math.log(len(data) / (AIM * size)))
             weight *= min(GUIDED_CHANGE, max(1 / GUIDED_CHANGE, change))
             weight = min(MOST_WEIGHT * self._weight, weight)
-            descent.guide(weight)
-            weight = descent.lead(weight, descent.bits + 8 * (AIM * size - len(data)))
+            descent.use_gradient(weight)
+            weight = descent.run_to(weight, descent.bits + 8 * (AIM * size - len(data)))
             data = self._written(descent)
             if LEAST_SHARE * size <= len(data) <= size and descent.error < least:
                 best, least = data, descent.error
         return best or self._come_near(size, descent, weight / self._weight)
 
-    def _come_near(self, size: int, descent: Descent, weight: float) -> bytes | None:
+    def _come_near(self, size: int, descent: Rdoq, weight: float) -> bytes | None:
         """The largest file found within the budget, from where a descent at `weight` · λ is.
 
         After a pass that leaves too little, or too much, another is led to the wanted size. Where
@@ -529,7 +530,7 @@ class PyramidFit:
                 weight = weight * change if off > 0 else min(weight / change, AGAIN)
                 weight = max(LEAST_WEIGHT, weight)
                 wanted = descent.bits + 8 * (AIM * size - len(data))
-                weight = descent.lead(self._weight * weight, wanted) / self._weight
+                weight = descent.run_to(self._weight * weight, wanted) / self._weight
             else:
                 corrections += 1
                 self._correct(corrections * off, min(corrections**2, 100) * FINISH_RATE)
@@ -541,12 +542,12 @@ class PyramidFit:
             return self._mix(over, best, under)
         return best
 
-    def _written(self, descent: Descent) -> bytes:
+    def _written(self, descent: Rdoq) -> bytes:
         return self._write(self.problem.integers(descent.q))
 
-    def _descend(self, weight: float) -> Descent:
-        descent = Descent(self.problem, self._saving)
-        descent.run(weight)
+    def _descend(self, weight: float) -> Rdoq:
+        descent = Rdoq(self.problem, replace(RDOQ, saving=self._saving))
+        descent.run_pass(weight)
         return descent
 
     def _correct(self, off: float, rate: float = FINISH_RATE) -> None:
