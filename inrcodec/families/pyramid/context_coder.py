@@ -524,13 +524,12 @@ def _symbol_at(quantile: Any, most: Any, centre: Any, scale: Any) -> Any:
 
 
 @compiled
-def latent_bits(
-    tables: Any, network: Any, most: int, y: int, x: int, inputs: Any, h1: Any, h2: Any, out: Any
-) -> Any:
+def latent_bits(tables: Any, network: Any, most: int, y: int, x: int, buffers: Any) -> Any:
     """Bits of the latent at y, x of a plane, without corrections of the scale.
 
-    `inputs` ends with the constants of the plane; the other arrays are buffers.
+    `buffers` are inputs, which end with the constants of the plane, and the values of three layers.
     """
+    inputs, h1, h2, out = buffers
     _gather(tables, y, x, inputs)
     centre, scale = _predict(inputs, network, h1, h2, out)
     symbol = np.int64(tables[0][y + BORDER, x + BORDER])
