@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import inrcodec
-from inrcodec.encoder import quality_bpp
 from inrcodec.image import from_pillow
+from inrcodec.job import quality_bpp
 from inrcodec.metrics import psnr
 from inrcodec.optim.clock import Progress
 from inrcodec.pranc.layout import BASES

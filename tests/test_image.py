@@ -19,10 +19,10 @@ from inrcodec.image import (
     LIMIT_SIDE,
     Raster,
     from_pillow,
-    from_unit,
     open_image,
     save_image,
     to_pillow,
+    to_samples,
     to_unit,
 )
 
@@ -252,14 +252,14 @@ def test_every_sample_value_survives_the_unit_range(dtype: type) -> None:
     raster = Raster(values, has_alpha=False)
     unit = to_unit(raster)
     assert (unit.dtype, unit.min(), unit.max()) == (np.float32, 0, 1)
-    quantized = from_unit(unit, raster.bits)
+    quantized = to_samples(unit, raster.bits)
     assert quantized.dtype == dtype
     np.testing.assert_array_equal(quantized, values)
 
 
-def test_from_unit_clamps_and_rounds_half_up() -> None:
+def test_to_samples_clamps_and_rounds_half_up() -> None:
     unit = np.array([-np.inf, -0.1, 0.5 / 255, 1.49 / 255, 1.1, np.inf, np.nan])
-    assert from_unit(unit, 8).tolist() == [0, 0, 1, 1, 255, 255, 0]
+    assert to_samples(unit, 8).tolist() == [0, 0, 1, 1, 255, 255, 0]
 
 
 # Files

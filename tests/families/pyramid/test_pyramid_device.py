@@ -8,10 +8,12 @@ import inrcodec
 from inrcodec.container.head import Header
 from inrcodec.families.pyramid.fit.curvature import curvature_factor
 from inrcodec.families.pyramid.fit.device import backend, device_problem
+from inrcodec.families.pyramid.fit.goal import Goal
 from inrcodec.families.pyramid.fit.optimizer import Optimizer
 from inrcodec.families.pyramid.fit.problem import Prefix, PyramidProblem, samples_of
 from inrcodec.families.pyramid.fit.start import start
-from inrcodec.families.pyramid.fit.train import Goal, PyramidFit
+from inrcodec.families.pyramid.fit.train import train
+from inrcodec.families.pyramid.settings import PyramidSettings
 from inrcodec.families.pyramid.shape import Pyramid
 from inrcodec.image import Raster
 from inrcodec.optim.clock import Clock
@@ -186,7 +188,7 @@ def test_a_training_becomes_a_file(device, photograph):
     raster = inrcodec.image.from_pillow(photograph)
     header = Header(Pyramid(3, 8, 8, (3, 2, 1, 0)), raster.width, raster.height)
     problem = device_problem(samples_of(raster), header, device)
-    data = PyramidFit(problem, Goal(size=900), 60, Clock(60, None, 900), b"").run()
+    data = train(problem, Goal(size=900), 60, PyramidSettings(), Clock(60, None, 900))
     assert data is not None and 0.99 * 900 <= len(data) <= 900
     picture = np.asarray(inrcodec.decode(data, device="cpu")).astype(float)
     expected = np.asarray(photograph).astype(float)

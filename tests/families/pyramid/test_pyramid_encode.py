@@ -10,7 +10,7 @@ from PIL import Image
 
 import inrcodec
 from inrcodec.container.segments import Segment
-from inrcodec.encoder import choose_family
+from inrcodec.families import choose
 from inrcodec.families.pyramid import encode as pyramid
 from inrcodec.families.pyramid.settings import PyramidSettings
 from inrcodec.families.pyramid.shape import Pyramid
@@ -280,5 +280,9 @@ def test_the_family_follows_the_budget_and_the_size():
     large, small = (
         Raster(np.zeros((side, side, 3), np.uint8), has_alpha=False) for side in (200, 30)
     )
-    assert [choose_family(large, b) for b in (550, 700, 5000)] == ["siren", "pyramid", "pyramid"]
-    assert choose_family(small, 5000) == "siren"
+
+    def family(raster: Raster, size: int) -> str:
+        return choose(Job(raster, Target(max_bytes=size))).name
+
+    assert [family(large, b) for b in (550, 700, 5000)] == ["siren", "pyramid", "pyramid"]
+    assert family(small, 5000) == "siren"

@@ -11,8 +11,9 @@ import torch
 
 from inrcodec.container.head import Header
 from inrcodec.families.pyramid.fit.footprint import footprint, without_small_weights
+from inrcodec.families.pyramid.fit.options import RDOQ
 from inrcodec.families.pyramid.fit.problem import PyramidProblem, samples_of
-from inrcodec.families.pyramid.fit.rdoq import DEFAULT, Rdoq
+from inrcodec.families.pyramid.fit.rdoq import Rdoq
 from inrcodec.families.pyramid.fit.rdoq_bands import RdoqBands
 from inrcodec.families.pyramid.fit.rdoq_state import Moves, RdoqState
 from inrcodec.families.pyramid.fit.start import start
@@ -113,7 +114,7 @@ def test_only_the_last_set_of_planes_moves(levels, threads):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_bits_that_are_kept_up_to_date_are_those_counted_anew(network):
     made = problem(**network)
-    state = RdoqState(made, DEFAULT.judged_share)
+    state = RdoqState(made, RDOQ.judged_share)
     moves = Moves(made.y.copy(), np.ones(len(made.y), np.bool_), 0.3, 4.0)
     bits = state.bits
     for k in state.movable:
@@ -162,7 +163,7 @@ def test_assuming_less_saving_tries_less():
     made = problem()
 
     def after(saving):
-        rdoq = Rdoq(made, replace(DEFAULT, saving=saving))
+        rdoq = Rdoq(made, replace(RDOQ, saving=saving))
         rdoq.run_pass(LAM)
         return cost(made, rdoq)
 
@@ -173,7 +174,7 @@ def test_assuming_less_saving_tries_less():
 
 def test_coarse_planes_stay():
     made = problem()
-    rdoq = Rdoq(made, replace(DEFAULT, largest_level=1))
+    rdoq = Rdoq(made, replace(RDOQ, largest_level=1))
     before = rdoq.q.copy()
     rdoq.run_pass(4 * LAM)
     for plane in made.planes:

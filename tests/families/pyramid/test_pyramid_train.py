@@ -10,10 +10,10 @@ import pytest
 
 import inrcodec
 from inrcodec.container.head import Header
-from inrcodec.container.segments import Segment
+from inrcodec.container.segments import ICC, metadata, metadata_segment
 from inrcodec.entropy.layer import Layer
 from inrcodec.families.pyramid.fit.budget import latent_budget
-from inrcodec.families.pyramid.fit.draft import ICC, Draft
+from inrcodec.families.pyramid.fit.draft import Draft
 from inrcodec.families.pyramid.fit.empty_planes import empty_planes
 from inrcodec.families.pyramid.fit.finish import guided_passes
 from inrcodec.families.pyramid.fit.goal import Goal, PrefixGoal
@@ -67,10 +67,10 @@ def test_a_budget_is_used_where_networks_have_hardly_learned(photograph, seed):
 
 
 def test_metadata_are_part_of_the_size(photograph):
-    profile = Segment(ICC, bytes(range(256)) * 2)
+    profile = metadata_segment(ICC, np.random.default_rng(0).bytes(500))
     data = trained(problem_of(photograph), Goal(size=1400), metadata=(profile,))
     assert data is not None and 0.99 * 1400 <= len(data) <= 1400
-    assert inrcodec.open(data).icc == profile.payload
+    assert inrcodec.open(data).icc == metadata(profile)
 
 
 def test_a_file_that_cannot_be_small_enough_is_none(photograph):
@@ -82,7 +82,7 @@ def rounded(photograph, size) -> Draft:
     problem, _ = started(photograph)
     draft = draft_of(problem, Goal(size=size))
     for k in range(len(draft.layers)):
-        draft.layers[k] = round_layer(problem, k, 2e-3, (0.2, 7), 3, SETTINGS.rounding)
+        draft.layers[k] = round_layer(problem, k, 2e-3, (0.2, 7), 3, SETTINGS)
     return draft
 
 
