@@ -511,7 +511,7 @@ def test_the_documents_rendering(size, channels, filtered, second, taps):
     o = np.array([[o(x, y) for x in u] for y in v])
     theirs = np.floor(np.clip((o + 1) / 2, 0, 1) * 255 + 0.5).astype(int)
     window = decoder.Window((0, 0, 13, 9), size)
-    ours = decoder.render(header, file.content, window).astype(int)
+    ours = decoder.render(header, file.content.values, file.latents, window).astype(int)
     assert ours.shape == theirs.shape and np.abs(ours - theirs).max() <= 1
     assert (ours != theirs).mean() < 0.002 and ours.std() > 10
 
