@@ -6,7 +6,7 @@ import sys
 
 USAGE = """Usage: python -m eval [OPTIONS] COMMAND [ARGS]...
 
-  Measure rate, distortion and speed: rd, study, report, prefixes, readme, speed, codecs.
+  Measure rate, distortion and speed: rd, study, report, prefixes, readme, speed, against, codecs.
 """
 
 INSTALL = "python -m eval needs the package {}: pip install -e '.[eval]'"

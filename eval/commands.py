@@ -13,7 +13,7 @@ import click
 import torch
 
 from datasets import DataError
-from eval import codecs, prefixes, readme, report, run, speed, study, tables
+from eval import against, codecs, prefixes, readme, report, run, speed, study, tables
 from eval.codecs import SpecificationError
 from eval.measure import Set, Task
 from eval.record import Row, describe
@@ -295,6 +295,59 @@ def time_it(
     columns += [(name, name, ".3f") for name in ("median", "least", "most")]
     columns.append(("unit", "unit", ""))
     click.echo(tables.markdown(columns, rows))
+
+
+@main.command(name="against")
+@click.argument("commit")
+@click.option(
+    "--dataset",
+    "chosen",
+    required=True,
+    multiple=True,
+    metavar="NAME[/N]:IMAGE,…",
+    help="Pictures, such as kodak/2:kodim05,kodim13 at half size; may be repeated.",
+)
+@click.option("--bpp", multiple=True, callback=_rates, default=["0.15,0.3"], show_default=True)
+@click.option("--effort", type=click.IntRange(1, 9), default=2, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Folder with a copy of the data sets, instead of the network.",
+)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
+              metavar="FILE.json")  # fmt: skip
+@click.pass_context
+def compare_with_commit(
+    ctx: click.Context,
+    commit: str,
+    chosen: Sequence[str],
+    bpp: list[float],
+    effort: int,
+    seed: int,
+    data: str | None,
+    out: Path,
+) -> None:
+    """Compare this checkout with an earlier COMMIT: the same files by both, in turn."""
+    pictures = []
+    for words in chosen:
+        name, _, images = words.rpartition(":")
+        whole, _, factor = name.rpartition("/")
+        loaded = Set(whole, data, int(factor)) if factor.isdigit() else Set(name, data)
+        pictures += [(image, loaded.load(image)) for image in images.split(",") if image]
+    described = describe(ctx.obj)
+    click.echo(_about(described))
+    rows: list[Row] = []
+    with against.versions(commit) as both:
+        for row in against.measure(pictures, bpp, (effort, seed), both):
+            rows.append(row)
+            ratios = f"encode x{row['encode ratio']:.3f}, decode x{row['decode ratio']:.3f}"
+            click.echo(f"{row['image']} at {row['bpp']:g}: {row['dB']:+.3f} dB, {ratios}")
+    content = {"run": described, "commit": commit, "rows": rows, "summary": against.summary(rows)}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, (json.dumps(content, indent=1) + "\n").encode())
+    click.echo(json.dumps(content["summary"], indent=1))
 
 
 @main.command(name="codecs")

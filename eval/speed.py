@@ -222,7 +222,8 @@ class _Phases:
 
     def report(self, progress: Progress) -> None:
         """Note when a phase begins."""
-        if progress.phase != self._starts[-1][0]:
+        # What follows the last phase is the end of it.
+        if progress.phase not in (self._starts[-1][0], "done"):
             self._starts.append((progress.phase, time.perf_counter()))
 
     def seconds(self) -> dict[str, float]:

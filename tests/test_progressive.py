@@ -110,7 +110,7 @@ def test_the_command_line(tmp_path, pyramid, picture, monkeypatch):
     assert error(Image.open("some.png"), inrcodec.decode(pyramid[:1200])) == 0
     assert run("decode", "a.prc", "--fraction", "1", "--max-bytes", "9").exit_code == 2
     for arguments, message in (
-        (("decode", "a.prc", "no.png", "--max-bytes", "30"), "cut short in the first"),
+        (("decode", "a.prc", "no.png", "--max-bytes", "30"), "cut short in the coefficients"),
         (("progressive", "a.prc", "no.bmp"), "use .gif .webp .png"),
         (("progressive", "a.prc", "no.gif", "--reference", "half.tif"), "half.tif"),
     ):

@@ -9,6 +9,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 import inrcodec
+from inrcodec import prc
 from inrcodec.cli import main
 from inrcodec.image import from_pillow
 from inrcodec.metrics import psnr
@@ -45,18 +46,19 @@ def test_planes_are_left_out_by_their_level(encoded):
     whole = inrcodec.open(encoded)
     levels = whole.header.network.levels
     for finest in (1, 2, 9):
-        some = inrcodec.container.open(encoded, finest)
+        some = prc.read(encoded, finest)
         count = max(1, sum(level >= finest for level in levels))
         assert len(some.latents) == count < len(levels)
         for plane, same in zip(some.latents, whole.latents, strict=False):
             assert np.array_equal(plane, same)
-        assert some.missing == sum(plane.size for plane in whole.latents[count:])
+        missing = sum(plane.size for plane in whole.latents[count:])
+        assert some.content.lacking.startswith(f"the last {missing} of")
 
 
 def test_of_sets_of_planes_the_first_may_be_enough():
-    data = (Path(__file__).parent / "golden" / "rgb_sets_v6.prc").read_bytes()
+    data = (Path(__file__).parent / "golden" / "rgb_pyramid_sets.prc").read_bytes()
     assert inrcodec.open(data).header.network.levels == (4, 3, 2, 2, 1, 2, 1, 0)
-    counts = [len(inrcodec.container.open(data, finest).latents) for finest in (2, 1, 0)]
+    counts = [len(prc.read(data, finest).latents) for finest in (2, 1, 0)]
     assert counts == [4, 7, 8]
 
 
@@ -64,7 +66,7 @@ def test_of_three_sets_the_second_refines_a_thumbnail(picture):
     data = inrcodec.encode(picture, max_bytes=3000, effort=1, progressive=True)
     file = inrcodec.open(data)
     assert file.header.network.levels == (5, 4, 3, 2, 2, 3, 2, 1, 2, 1, 0)
-    counts = [len(inrcodec.container.open(data, finest).latents) for finest in (3, 2, 1, 0)]
+    counts = [len(prc.read(data, finest).latents) for finest in (3, 2, 1, 0)]
     assert counts == [3, 7, 10, 11]
     second = file.parts[3]
     prefix = data[: second.offset + second.size]

@@ -103,6 +103,7 @@ def choose(job: Job) -> Family:
         size = PYRAMID.expected_bytes(job, job.target.psnr)
     else:
         assert job.budget is not None
-        size = job.budget - job.metadata_size
+        size = job.budget
+    size -= job.metadata_size
     small = job.pixels < LEAST_PIXELS or side < LEAST_SIDE or size < LEAST_PYRAMID
     return SIREN if small else PYRAMID

@@ -47,11 +47,8 @@ def coefficient_shape(basis: str, rows: int, cols: int, compaction: int) -> tupl
     if basis not in BASES:
         raise ValueError(f"unknown basis {basis!r}; known are {', '.join(BASES)}")
     target = _target(rows, cols, compaction)
-    if basis == "identity":
-        return rows, cols
-    if basis == "kronecker":
-        return kronecker_ranks(rows, cols, compaction)
-    return target, 1
+    shape = _SHAPES.get(basis)
+    return (target, 1) if shape is None else shape(rows, cols, compaction)
 
 
 def kronecker_ranks(rows: int, cols: int, compaction: int) -> tuple[int, int]:
@@ -74,6 +71,12 @@ def kronecker_ranks(rows: int, cols: int, compaction: int) -> tuple[int, int]:
         raise ValueError(f"a {rows} × {cols} block is too long for the kronecker basis")
     return (r_short, r_long) if rows <= cols else (r_long, r_short)
 
+
+_SHAPES = {
+    "identity": lambda rows, cols, compaction: (rows, cols),
+    "kronecker": kronecker_ranks,
+}
+"""Shapes of the bases whose coefficients form a matrix."""
 
 WORD_WORK = 32
 """Operations that a pseudo-random word counts for in `work`: ten rounds of Philox make four."""

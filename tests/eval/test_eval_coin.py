@@ -78,7 +78,11 @@ def test_decoding_is_the_network_of_the_half_precision_weights(
         matrices.append(weights[start : start + rows * cols].reshape(rows, cols))
         start += rows * cols
     with torch.no_grad():
-        output = SirenNetwork(network).evaluate(matrices, grid((48, 32))).reshape(32, 48, 3)
+        output = (
+            SirenNetwork(network)
+            .evaluate(matrices, torch.from_numpy(grid((48, 32))))
+            .reshape(32, 48, 3)
+        )
     expected = ((output + 1) / 2).clamp(0, 1).mul(255).round().numpy()
     assert np.abs(coin.decode(file).samples - expected).max() <= 1
     monkeypatch.setattr(coin, "CHUNK", 1)

@@ -20,7 +20,7 @@ from inrcodec.errors import FormatError
 from inrcodec.families.pyramid.kernels.tables import PlaneTables
 from inrcodec.families.pyramid.latents import BORDER, PLACES, Plane
 from inrcodec.families.pyramid.shape import OTHER_INPUTS
-from inrcodec.kernels.compile import compiled
+from inrcodec.kernels.compile import compiled, ensure
 
 WEIGHT_BITS = 12
 """Fractional bits of a weight."""
@@ -192,6 +192,7 @@ class PlanesDecoder:
 
         Latents that the bytes do not determine yet are 0.
         """
+        ensure("decode-pyramid")
         self._planes, self._chosen, self._latents = planes, chosen, latents
         self._network, self._largest = network, largest
         self._interval = np.array([0, (1 << 64) - 1], dtype=np.uint64)
@@ -523,13 +524,12 @@ def _symbol_at(quantile: Any, most: Any, centre: Any, scale: Any) -> Any:
 
 
 @compiled
-def latent_bits(
-    tables: Any, network: Any, most: int, y: int, x: int, inputs: Any, h1: Any, h2: Any, out: Any
-) -> Any:
+def latent_bits(tables: Any, network: Any, most: int, y: int, x: int, buffers: Any) -> Any:
     """Bits of the latent at y, x of a plane, without corrections of the scale.
 
-    `inputs` ends with the constants of the plane; the other arrays are buffers.
+    `buffers` are inputs, which end with the constants of the plane, and the values of three layers.
     """
+    inputs, h1, h2, out = buffers
     _gather(tables, y, x, inputs)
     centre, scale = _predict(inputs, network, h1, h2, out)
     symbol = np.int64(tables[0][y + BORDER, x + BORDER])

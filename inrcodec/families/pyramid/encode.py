@@ -21,6 +21,7 @@ from inrcodec.families.pyramid.shapes import (
     training_steps,
 )
 from inrcodec.job import Aim, Attempt, Job
+from inrcodec.kernels.compile import ensure
 from inrcodec.optim.clock import Clock
 
 COARSEST_PROGRESSIVE = 3
@@ -39,6 +40,8 @@ def encode(job: Job, aim: Aim) -> bytes:
         MemoryError: the GPU has too little memory for this picture.
     """
     settings = job.settings_of(DEFAULT)
+    if job.device == "cpu":
+        ensure("encode-pyramid")
     if aim.psnr is None and aim.size - job.metadata_size < settings.min_bytes:
         least = settings.min_bytes + job.metadata_size
         other = ", or leave progressive away" if job.progressive else ""

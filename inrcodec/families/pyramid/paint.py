@@ -21,6 +21,7 @@ from inrcodec.families.pyramid.kernels.plane_filter import smoothed
 from inrcodec.families.pyramid.latents import around, interpolation
 from inrcodec.families.pyramid.parameters import grow
 from inrcodec.families.pyramid.shape import Pyramid
+from inrcodec.kernels.compile import ensure
 
 Array = NDArray[np.float32]
 
@@ -30,6 +31,7 @@ def painter(header: Header, values: Values, latents: Latents, device: str) -> Pa
     shape = header.network
     assert isinstance(shape, Pyramid)
     matrices = grow(header, values)
+    ensure("decode-pyramid")
     planes = [np.ascontiguousarray(plane, np.float32) for plane in latents]
     if shape.taps:
         taps = matrices[shape.synthesis_blocks - 1]

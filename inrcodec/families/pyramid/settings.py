@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from inrcodec.families.pyramid.fit.options import (
     CURVATURE,
     OPTIMIZER,
+    RDOQ,
     START,
     CurvatureSettings,
     OptimizerSettings,
+    RdoqSettings,
     StartSettings,
 )
 from inrcodec.families.pyramid.shapes import NetworkShape, ShapeSettings, network_shape
@@ -402,6 +404,9 @@ class PyramidSettings:
 
     curvature: CurvatureSettings = CURVATURE
     """Metric of the rounding of the networks."""
+
+    rdoq: RdoqSettings = RDOQ
+    """RDOQ of the latents; `finish.saving` stands in for its `saving`."""
 
     def steps(self, effort: int, device: str) -> int:
         """Training steps of the reference network for an effort from 1 to 9."""

@@ -19,6 +19,7 @@ from inrcodec.families.siren.settings import SirenEffort, SirenSettings
 from inrcodec.families.siren.shape import LIMIT_PARAMETERS, Siren
 from inrcodec.families.siren.shapes import choose_shape, stage_shares
 from inrcodec.job import Aim, Attempt, Job
+from inrcodec.kernels.compile import ensure
 from inrcodec.optim.clock import Clock
 
 DEFAULT = SirenSettings()
@@ -38,6 +39,8 @@ def encode(job: Job, aim: Aim) -> bytes:
         TargetError: there is no such file; the message says which there are.
     """
     settings = job.settings_of(DEFAULT)
+    if job.device == "cpu":
+        ensure("encode-siren")
     network = choose_shape(job, aim.size - job.metadata_size, settings)
     effort = _effort(job, network, settings)
     work = _work(network, effort, settings)

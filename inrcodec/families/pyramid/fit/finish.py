@@ -8,13 +8,13 @@ size, the latents train on for a moment with another λ.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inrcodec.families.pyramid.fit.budget import latent_budget
 from inrcodec.families.pyramid.fit.empty_planes import empty_planes
 from inrcodec.families.pyramid.fit.mixing import cut, mix
 from inrcodec.families.pyramid.fit.problem import Array
-from inrcodec.families.pyramid.fit.rdoq import Descent
+from inrcodec.families.pyramid.fit.rdoq import Rdoq
 from inrcodec.families.pyramid.fit.training import Training
 from inrcodec.families.pyramid.settings import FinishSettings
 
@@ -42,10 +42,11 @@ def guided_passes(steps: int, settings: FinishSettings) -> int:
     return min(settings.max_guided, 1 + steps // settings.guided_steps)
 
 
-def _first_pass(training: Training, lam: float) -> Descent:
+def _first_pass(training: Training, lam: float) -> Rdoq:
     """The latents after an RDOQ pass towards what they were trained to be."""
-    rdoq = Descent(training.problem, training.settings.finish.saving.at(training.steps))
-    rdoq.run(lam)
+    saving = training.settings.finish.saving.at(training.steps)
+    rdoq = Rdoq(training.problem, replace(training.settings.rdoq, saving=saving))
+    rdoq.run_pass(lam)
     return rdoq
 
 
@@ -70,8 +71,8 @@ def _reach_psnr(training: Training) -> bytes:
     for _ in range(settings.max_rounds):
         rdoq = _first_pass(training, training.lam * settings.first_lam)
         for _ in range(guided_passes(training.steps, settings)):
-            rdoq.guide(training.lam)
-            rdoq.run(training.lam)
+            rdoq.use_gradient(training.lam)
+            rdoq.run_pass(training.lam)
         off = math.log(rdoq.error / goal.error)
         # Networks that were rounded for a larger error do not get there by finer latents.
         slow = slow + 1 if off > settings.slow * least else 0
@@ -103,8 +104,8 @@ def _meet_size(training: Training, size: int) -> bytes | None:
         change = math.exp(settings.exponent * math.log(len(data) / aim))
         lam *= min(settings.guided_change, max(1 / settings.guided_change, change))
         lam = min(settings.lam_range[1] * training.lam, lam)
-        rdoq.guide(lam)
-        lam = rdoq.lead(lam, rdoq.bits + 8 * (aim - len(data)))
+        rdoq.use_gradient(lam)
+        lam = rdoq.run_to(lam, rdoq.bits + 8 * (aim - len(data)))
         data = draft.write(rdoq.q)
         if settings.least_share * size <= len(data) <= size and rdoq.error < least:
             best, least = data, rdoq.error
@@ -134,7 +135,7 @@ class _Bracket:
             self.best, self.under = data, latents.copy()
 
 
-def _come_near(training: Training, size: int, rdoq: Descent, ratio: float) -> bytes | None:
+def _come_near(training: Training, size: int, rdoq: Rdoq, ratio: float) -> bytes | None:
     """The largest file found within the size, from latents after a pass at `ratio` times λ.
 
     Another pass with another λ follows, or a correction, the n-th of which changes λ n times as
@@ -158,7 +159,7 @@ def _come_near(training: Training, size: int, rdoq: Descent, ratio: float) -> by
             rdoq = _first_pass(training, training.lam * ratio)
         else:
             wanted = rdoq.bits + 8 * (aim - len(data))
-            ratio = rdoq.lead(training.lam * following, wanted) / training.lam
+            ratio = rdoq.run_to(training.lam * following, wanted) / training.lam
     if found.best is None:
         training.problem.y[:] = rdoq.q
     elif found.over is not None and found.under is not None:

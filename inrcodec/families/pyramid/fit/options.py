@@ -1,4 +1,4 @@
-"""The numbers that steer the start, the optimizers and the curvature of a pyramid's training.
+"""The numbers that steer start, optimizers, curvature and RDOQ of a pyramid's training.
 
 Numbers without a measurement beside them were set by hand.
 """
@@ -36,7 +36,7 @@ class OptimizerSettings:
 
     Attributes:
         make_optimizer: Class of the networks' optimizer. Adam in place of SOAP loses 0.2 dB
-            (docs/science.md; variation `adam-networks`).
+            (notebook/2026-11-23-pyramid-ablation.md; variation `adam-networks`).
         network_rate: Peak rate of the networks' optimizer. With 0.02 the loss is 60 % higher, with
             0.1 and 0.3 by two to three per cent.
         linear_offset: Added to the mean size of the linear layer's parameters, of which its rate is
@@ -116,6 +116,45 @@ class CurvatureSettings:
     factorize: Callable[[NDArray[np.float64]], NDArray[np.float64]] = factorize
 
 
+@dataclass(frozen=True)
+class RdoqSettings:
+    """Numbers that steer RDOQ.
+
+    Attributes:
+        largest_level: Latents of planes of higher levels (coarser) stay: they are few, and each
+            changes a large part of the picture.
+        far_off: a latent moves towards its trained value only if that is further from the integer
+            than this, in steps of the quantizer.
+        saving: bits that a move is assumed to save other latents at most; a move that needs more is
+            rejected before all of them are counted. With 8 in place of 4 a pass takes a quarter
+            longer and gains 0.01 dB at most; without plane filters 2 in place of 8 takes half the
+            time and loses 0.012 dB (four pictures).
+        judged_share: moves are judged without the outermost pixels whose weight is below this share
+            of the latent's largest, along each axis; they are carried out in full. For planes with
+            filters only. With 0.2 passes along the gradient gain 0.01 to 0.04 dB less, in three
+            quarters of the time (kodim15 at 0.3 bpp, kodim04 at 0.6 bpp).
+        tried: share of a plane's latents that a pass along the gradient tries, for planes of level
+            0, level 1 and higher levels: those with the largest gradients. They include 85 to 95 %
+            of the latents that a pass over all would move (kodim15 and kodim04).
+        parts: parts of a pass that is led to a number of bits; λ changes between them.
+        gain: exponent of λ's correction in such a pass: after each part λ is multiplied by
+            exp(gain · (relative change of the part's bits - relative change that the rest needs)).
+        largest_correction: largest change of log λ after one part.
+        largest_drift: largest change of log λ in a whole pass.
+    """
+
+    largest_level: int = 3
+    far_off: float = 0.3
+    saving: float = 4.0
+    judged_share: float = 0.1
+    tried: tuple[float, ...] = (0.1, 0.25, 0.5)
+    parts: int = 32
+    gain: float = 6.0
+    largest_correction: float = 0.4
+    largest_drift: float = 2.5
+
+
 OPTIMIZER = OptimizerSettings()
 START = StartSettings()
 CURVATURE = CurvatureSettings()
+RDOQ = RdoqSettings()

@@ -5,9 +5,12 @@ gradients by the networks. PyTorch adds up the programs' sums, so that results d
 order of programs. The definitions are in `inrcodec.kernels.reference`; the same step in plain
 PyTorch is in `families.pyramid.fit.device`.
 
+Matrices of a network lie in one flat array `theta`, one after the other, each (rows, cols + 1) with
+the bias as its last column.
+
 Kernels have more than eight parameters because Triton takes one argument a pointer or size, and
-its older versions take no tuples. Matrices of a network lie in one flat array `theta`, one after
-the other, each (rows, cols + 1) with the bias as its last column.
+its older versions take no tuples. Two are longer than 60 lines, a quarter of them parameters: they
+keep networks and gradients in registers from the first block to the last.
 """
 
 from __future__ import annotations
@@ -171,8 +174,8 @@ def _rate_kernel(
         h2 = tl.maximum(tl.dot(w2, h1, input_precision=VALUES) + b2[:, None], 0.0)
         centre = tl.sum(w_centre[:, None] * h2, 0) + b_centre
         free_scale = tl.sum(w_scale[:, None] * h2, 0) + b_scale
-        own = tl.load(values + n, mask=inside, other=0.0)
-        own_bits, by_value, by_scale = _laplace(own, centre, free_scale)
+        value = tl.load(values + n, mask=inside, other=0.0)
+        own_bits, by_value, by_scale = _laplace(value, centre, free_scale)
         tl.store(bits + n, own_bits, mask=inside)
         if DIFFERENTIATE:
             plane = tl.load(plane_of + n, mask=inside, other=0)

@@ -1,7 +1,8 @@
-"""What a sine layer does element by element, in one pass over memory (Numba).
+"""Elementwise parts of sine layers and their gradients, each one pass over memory (Numba).
 
-Arrays hold units × pixels, in float32, or in bfloat16 as the upper halves of float32 (uint16).
-Arithmetic is float32 throughout; sums may be reordered.
+Arrays are (w, n): units × pixels, in float32, or in bfloat16 stored as the upper halves of float32
+(uint16). Arithmetic is float32 throughout; sums may be reordered. Sines and cosines are defined in
+`inrcodec.kernels.reference`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def _store(value: Any, array: Any) -> Any:
     raise NotImplementedError("for kernels only")
 
 
-# Numba wants the same names and annotations in what it asks for a kernel and in the kernel.
+# Numba requires an overload and its implementations to have equal parameter names.
 @overload(_load)
 def _load_kernel(stored: Any) -> Any:
     def widened(stored: Any) -> Any:
@@ -53,7 +54,10 @@ def _store_kernel(value: Any, array: Any) -> Any:
 
 @compiled
 def first_layer(theta: Any, xy: Any, sine: Any, cosine: Any) -> None:
-    """Sine and cosine of `theta` (w, 3) applied to (x, y, 1), for coordinates `xy` (2, n)."""
+    """Write sines and cosines of the first layer's angles: `theta` (w, 3) times (x, y, 1).
+
+    `xy` (2, n) are the coordinates of n pixels.
+    """
     for i in range(theta.shape[0]):
         a, b, c = theta[i, 0], theta[i, 1], theta[i, 2]
         for j in range(xy.shape[1]):
@@ -64,7 +68,7 @@ def first_layer(theta: Any, xy: Any, sine: Any, cosine: Any) -> None:
 
 @compiled
 def sine_layer(z: Any, sine: Any, cosine: Any) -> None:
-    """Sine and cosine of `z` (w, n)."""
+    """Write sines and cosines of the angles `z` (w, n)."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             s, k = sine_and_cosine(_load(z[i, j]))
@@ -76,10 +80,10 @@ def sine_layer(z: Any, sine: Any, cosine: Any) -> None:
 def last_layer(
     theta: Any, sine: Any, cosine: Any, targets: Any, residual: Any, g: Any, gradient: Any
 ) -> Any:
-    """The linear layer `theta` (C, w + 1) and all that its output y is needed for.
+    """Linear layer `theta` (C, w + 1): its squared error and gradients. Returns |residual|².
 
-    Sets `residual` (C, n) to y - targets and `g` (w, n) to the gradient of ½|residual|² by the
-    arguments of the sines below, and adds that by theta to `gradient`. Returns |residual|².
+    Writes `residual` (C, n), the output minus `targets`, and to `g` (w, n) the gradient of
+    ½ |residual|² by the angles of the layer below; adds that by theta to `gradient` (C, w + 1).
     """
     channels, w = theta.shape[0], theta.shape[1] - 1
     n = targets.shape[1]
@@ -112,7 +116,7 @@ def last_layer(
 
 @compiled
 def through_sine(g: Any, cosine: Any) -> None:
-    """Multiply the gradient `g` by sines with their slope `cosine`, both (w, n), in place."""
+    """Turn the gradient by sines, `g` (w, n), into that by their angles: multiply by `cosine`."""
     for i in range(g.shape[0]):
         for j in range(g.shape[1]):
             g[i, j] = _store(_load(g[i, j]) * _load(cosine[i, j]), g)
@@ -120,7 +124,10 @@ def through_sine(g: Any, cosine: Any) -> None:
 
 @compiled
 def first_gradient(g: Any, cosine: Any, xy: Any, gradient: Any) -> None:
-    """Add to `gradient` (w, 3) that by the first layer, from the gradient `g` by its sines."""
+    """Add the gradient by the first layer to `gradient` (w, 3), from that by its sines, `g` (w, n).
+
+    `cosine` (w, n) are the cosines of its angles, `xy` (2, n) the coordinates.
+    """
     for i in range(g.shape[0]):
         a = b = c = np.float32(0)
         for j in range(xy.shape[1]):
