@@ -164,7 +164,9 @@ class SegmentReader:
         kind, last, length = self._start(fields)
         payload = fields.take(length)
         fields.end_checksum(offset)
-        return Segment(kind, bytes(payload), last=last, offset=offset, size=fields.position - offset)
+        return Segment(
+            kind, bytes(payload), last=last, offset=offset, size=fields.position - offset
+        )
 
 
 _STORED, _DEFLATED = 0, 1
