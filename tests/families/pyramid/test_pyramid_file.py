@@ -372,9 +372,9 @@ def kernel_bits(plane, planes, values, network, most):
     """Bits of each latent of a plane, without corrections of the scale."""
     tables, inputs = tables_of(plane, planes, values), np.zeros(16)
     inputs[14:] = plane.level, plane.later
-    layers = [np.zeros(len(b)) for b in network[1::2]]
+    buffers = (inputs, *(np.zeros(len(b)) for b in network[1::2]))
     places = np.ndindex(plane.shape)
-    return np.array([latent_bits(tables, network, most, y, x, inputs, *layers) for y, x in places])
+    return np.array([latent_bits(tables, network, most, y, x, buffers) for y, x in places])
 
 
 @settings(max_examples=60, deadline=None)
