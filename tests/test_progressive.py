@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import zlib
 
 import numpy as np
 import pytest
@@ -12,8 +13,14 @@ from skimage import data
 
 import inrcodec
 from inrcodec.cli import main
+from inrcodec.container.fields import CutShort
+from inrcodec.entropy.coder import PassDecoder
+from inrcodec.families.pyramid.context_coder import PlanesDecoder
 from inrcodec.image import from_pillow
+from inrcodec.prc import FileReader
 from inrcodec.progressive import FRAMES, ProgressiveDecoder, save_stages, stages
+from tests.files import siren_file
+from tests.test_golden import golden
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +53,130 @@ def test_bytes_fed_one_by_one_give_the_pictures_of_all_prefixes(pyramid):
         seen += shown is not None
     assert error(shown, inrcodec.decode(pyramid)) == 0
     assert seen > 1000
+
+
+def content(reader):
+    """All that a reader shows of its bytes so far."""
+    try:
+        file = reader.file()
+    except CutShort as error:
+        return str(error)
+    layers = [(layer.model, layer.symbols.tolist(), layer.withheld) for layer in file.layers]
+    latents = [plane.tolist() for plane in file.latents]
+    facts = (file.header, file.icc, file.exif, file.xmp, file.complete, file.parts, file.lacking)
+    return layers, latents, facts, reader.bytes_read
+
+
+KINDS = [
+    *("rgb_identity", "rgb_refinement", "grey_magnitude", "rgb_listed", "rgb_stages"),
+    *("rgb_metadata", "rgb_pyramid", "rgb_pyramid_sets", "rgb_pyramid_deep"),
+]
+"""A golden file of each kind."""
+
+
+@pytest.mark.parametrize("size", [1, 7])
+@pytest.mark.parametrize("name", KINDS)
+def test_pieces_of_any_size_give_what_their_prefix_gives(name, size):
+    data = golden(name)
+    reader = FileReader()
+    for end in range(size, len(data) + size, size):
+        reader.feed(data[end - size : end])
+        whole = FileReader()
+        whole.feed(data[:end])
+        assert content(reader) == content(whole)
+    assert reader.file().complete
+
+
+@pytest.mark.parametrize("finest", [1, 2, 9])
+@pytest.mark.parametrize("name", ["rgb_stages", "rgb_pyramid", "rgb_pyramid_sets"])
+def test_pieces_give_what_their_prefix_gives_also_for_a_small_picture(name, finest):
+    data = golden(name)
+    reader = FileReader(finest)
+    for end in range(1, len(data) + 1):
+        reader.feed(data[end - 1 : end])
+        whole = FileReader(finest)
+        whole.feed(data[:end])
+        assert content(reader) == content(whole)
+
+
+@pytest.mark.parametrize("name", ["rgb_pyramid", "rgb_pyramid_sets"])
+def test_each_latent_is_decoded_once_however_the_bytes_are_cut(name, monkeypatch):
+    work = {"latents": 0}
+    decode = PlanesDecoder.decode
+
+    def counted(self, *arguments):
+        before = self.count + self.partial
+        decode(self, *arguments)
+        work["latents"] += self.count + self.partial - before
+
+    monkeypatch.setattr(PlanesDecoder, "decode", counted)
+    data, reader = golden(name), FileReader()
+    for position in range(len(data)):
+        reader.feed(data[position : position + 1])
+    assert work["latents"] == sum(plane.size for plane in reader.file().latents)
+
+
+@pytest.mark.parametrize("name", ["grey_magnitude", "rgb_listed"])
+def test_each_bit_plane_is_decoded_once_however_the_bytes_are_cut(name, monkeypatch):
+    work = {"symbols": 0}
+    decode = PassDecoder.decode
+
+    def counted(self, *arguments):
+        found = decode(self, *arguments)
+        work["symbols"] += len(found)
+        return found
+
+    monkeypatch.setattr(PassDecoder, "decode", counted)
+    data, whole, reader = golden(name), FileReader(), FileReader()
+    whole.feed(data)
+    once = work["symbols"]
+    for position in range(len(data)):
+        reader.feed(data[position : position + 1])
+    assert work["symbols"] == 2 * once > 0
+
+
+def test_a_segment_is_checked_once_however_the_bytes_are_cut(monkeypatch):
+    """The bytes of metadata, which no decoder sees, are gone over for their checksum alone."""
+    data = siren_file(metadata={"xmp": bytes(range(256)) * 4})
+    sizes = []
+    crc32 = zlib.crc32
+    monkeypatch.setattr(zlib, "crc32", lambda part: sizes.append(len(part)) or crc32(part))
+    decoder = ProgressiveDecoder()
+    for position in range(len(data)):
+        decoder.feed(data[position : position + 1])
+    assert decoder.complete and sum(sizes) <= len(data)
+
+
+def test_pictures_of_made_files_are_those_of_their_prefixes():
+    for name in ("rgb_pyramid_taps", "rgb_listed", "rgb_stages", "rgba_pyramid_sparse"):
+        data, decoder = golden(name), ProgressiveDecoder(size=(24, 16))
+        for end in range(17, len(data) + 17, 17):
+            shown = decoder.feed(data[end - 17 : end])
+            if shown is not None:
+                wanted = inrcodec.decode(data[:end], size=(24, 16))
+                assert error(shown, wanted) == 0 and shown.info == wanted.info
+
+
+def test_nothing_new_gives_no_picture_and_nothing_follows_the_end():
+    data, decoder = golden("rgb_pyramid"), ProgressiveDecoder()
+    assert decoder.feed(b"") is None
+    assert decoder.feed(data[:-1]) is not None and decoder.feed(b"") is None
+    assert decoder.feed(data[-1:]) is not None and decoder.complete
+    assert decoder.feed(b"") is None
+    for _ in range(2):
+        with pytest.raises(inrcodec.FormatError, match="1 bytes follow the end"):
+            decoder.feed(b"?")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_damage_is_an_error_at_every_further_call(name):
+    data = bytearray(golden(name))
+    data[-1] ^= 1
+    decoder = ProgressiveDecoder()
+    decoder.feed(data[:-1])
+    for more in (bytes(data[-1:]), b"", b"more"):
+        with pytest.raises(inrcodec.FormatError, match="damaged: its checksum"):
+            decoder.feed(more)
 
 
 def test_more_bytes_come_nearer_to_the_picture(pyramid, picture):

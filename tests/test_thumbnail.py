@@ -13,6 +13,7 @@ from inrcodec import prc
 from inrcodec.cli import main
 from inrcodec.image import from_pillow
 from inrcodec.metrics import psnr
+from tests.test_golden import golden
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +101,18 @@ def test_modes_stay(name, family, request):
         assert np.abs(mean - wanted).max() < 0.02 * from_pillow(full).peak
 
 
-def test_colours_count_by_their_alpha():
-    from inrcodec.decoder import _reduced
-
-    samples = np.array([[[200, 255], [10, 0]], [[100, 255], [10, 0]]], np.uint8)
-    assert _reduced(samples, 2, has_alpha=True).tolist() == [[[150, 128]]]
-    assert _reduced(samples, 2, has_alpha=False).tolist() == [[[80, 128]]]
+@pytest.mark.parametrize("name", ["la_sparse", "rgba_kronecker", "rgb_identity", "grey_dense"])
+def test_a_pixel_is_the_mean_of_four_points_and_colours_count_by_their_alpha(name):
+    data = golden(name)
+    points = np.asarray(inrcodec.decode(data, size=(24, 16))).astype(float).reshape(8, 2, 12, 2, -1)
+    mean = points.mean((1, 3))
+    if "a_" in name:
+        alpha = points[..., -1:]
+        colours = (points * (alpha + 1e-6)).sum((1, 3)) / (alpha + 1e-6).sum((1, 3))
+        assert np.abs(colours - mean)[..., :-1].max() > 1
+        mean[..., :-1] = colours[..., :-1]
+    shown = np.asarray(inrcodec.thumbnail(data, side=12)).reshape(mean.shape)
+    assert np.array_equal(shown, np.floor(mean + 0.5))
 
 
 def test_no_side_is_refused(encoded):

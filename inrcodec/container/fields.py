@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from inrcodec.errors import FormatError
 
+CHECKSUM_BYTES = 4
+"""Bytes of a CRC-32."""
+
 LIMIT_VARINT_BYTES = 5
 """Most bytes of a variable-length integer."""
 
@@ -72,8 +75,10 @@ class Fields:
         Raises:
             FormatError: it does not match.
         """
-        expected = checksum(self.data[start : self.position])
-        if self.take(len(expected)) != expected:
+        end = self.position
+        # Taken first: where it is not there yet, nothing is computed.
+        found = self.take(CHECKSUM_BYTES)
+        if found != checksum(self.data[start:end]):
             raise FormatError(f"the {self.part} is damaged: its checksum does not match")
 
 

@@ -162,9 +162,11 @@ class SegmentReader:
     def _read(self, fields: Fields) -> Segment:
         offset = fields.position
         kind, last, length = self._start(fields)
-        payload = bytes(fields.take(length))
+        payload = fields.take(length)
         fields.end_checksum(offset)
-        return Segment(kind, payload, last=last, offset=offset, size=fields.position - offset)
+        return Segment(
+            kind, bytes(payload), last=last, offset=offset, size=fields.position - offset
+        )
 
 
 _STORED, _DEFLATED = 0, 1

@@ -179,7 +179,7 @@ def check(data, size=None, share=0.001):
     file = prc.open(data)
     picture = (0, 0, file.header.width, file.header.height)
     window = None if size is None else decoder.Window(picture, size)
-    ours = decoder.render(file.header, file.content, window=window).astype(np.int64)
+    ours = decoder.render(file.header, file.content.values, window=window).astype(np.int64)
     theirs = render(data, size)
     assert ours.shape == theirs.shape
     difference = np.abs(ours - theirs)

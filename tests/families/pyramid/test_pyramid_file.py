@@ -372,9 +372,9 @@ def kernel_bits(plane, planes, values, network, most):
     """Bits of each latent of a plane, without corrections of the scale."""
     tables, inputs = tables_of(plane, planes, values), np.zeros(16)
     inputs[14:] = plane.level, plane.later
-    layers = [np.zeros(len(b)) for b in network[1::2]]
+    buffers = (inputs, *(np.zeros(len(b)) for b in network[1::2]))
     places = np.ndindex(plane.shape)
-    return np.array([latent_bits(tables, network, most, y, x, inputs, *layers) for y, x in places])
+    return np.array([latent_bits(tables, network, most, y, x, buffers) for y, x in places])
 
 
 @settings(max_examples=60, deadline=None)
@@ -511,7 +511,7 @@ def test_the_documents_rendering(size, channels, filtered, second, taps):
     o = np.array([[o(x, y) for x in u] for y in v])
     theirs = np.floor(np.clip((o + 1) / 2, 0, 1) * 255 + 0.5).astype(int)
     window = decoder.Window((0, 0, 13, 9), size)
-    ours = decoder.render(header, file.content, window).astype(int)
+    ours = decoder.render(header, file.content.values, file.latents, window).astype(int)
     assert ours.shape == theirs.shape and np.abs(ours - theirs).max() <= 1
     assert (ours != theirs).mean() < 0.002 and ours.std() > 10
 
