@@ -31,7 +31,7 @@ sys.path.append("tests/kernels")
 from record_signatures import photograph
 from inrcodec.kernels import cache, compile
 if "alone" in sys.argv: compile.ensure = lambda *names: None
-if "decode" in sys.argv: inrcodec.decode("tests/golden/rgb_deep_v5.prc")
+if "decode" in sys.argv: inrcodec.decode("tests/golden/rgb_pyramid_taps.prc")
 data = inrcodec.encode(photograph(48, "RGB"), max_bytes=600, effort=1, family="pyramid")
 print(hashlib.sha256(data).hexdigest())
 """

@@ -80,9 +80,8 @@ def test_a_forked_child_has_a_pool_of_its_own() -> None:
 
 
 @needs_fork
-@pytest.mark.xfail(strict=False, reason="the decoder uses PyTorch, whose threads do not survive")
 @pytest.mark.parametrize("encoded", ["nothing", "pyramid", "siren"])
 def test_a_forked_child_decodes(encoded: str) -> None:
     golden = Path(__file__).parents[1] / "golden"
-    files = [str(golden / name) for name in ("rgb_deep_v5.prc", "rgb_identity_v0.prc")]
+    files = [str(golden / name) for name in ("rgb_pyramid_taps.prc", "rgb_identity.prc")]
     in_process(FORKED, encoded, *files)

@@ -151,7 +151,9 @@ def filter_rows_back(error: Any, w: Any, dx: Any, first: int, last: int) -> None
     row = np.empty(wide, np.float32)
     for k in range(channels):
         for y in range(first, last):
-            row[:] = error[k, y]
+            # Not `row[:] = error[k, y]`, whose error message takes seconds to compile.
+            for x in range(wide):
+                row[x] = error[k, y, x]
             for t in range(3):
                 source = y + 1 - t
                 if 0 <= source < height:
@@ -163,4 +165,5 @@ def filter_rows_back(error: Any, w: Any, dx: Any, first: int, last: int) -> None
                 _spread_row(error, y, w, k, 2, row)
             row[1] += row[0]
             row[-2] += row[-1]
-            dx[k, y] = row
+            for x in range(wide):
+                dx[k, y, x] = row[x]

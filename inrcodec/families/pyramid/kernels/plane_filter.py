@@ -38,7 +38,9 @@ def smooth_along(plane: Any, border: int, taps: Any, a: Any, first: int, last: i
     w = a.shape[1]
     for y in range(first, last):
         row, out = plane[y + border, border : border + w], a[y]
-        out[:] = row
+        # Not `out[:] = row`, whose error message takes seconds to compile.
+        for x in range(w):
+            out[x] = row[x]
         for j in range(1, len(taps) + 1):
             t = taps[j - 1]
             for x in range(min(j, w)):
@@ -56,7 +58,8 @@ def smooth_across(a: Any, taps: Any, plane: Any, border: int, first: int, last: 
     h, w = a.shape
     for y in range(first, last):
         out = plane[y + border, border : border + w]
-        out[:] = a[y]
+        for x in range(w):
+            out[x] = a[y, x]
         for j in range(1, len(taps) + 1):
             t, above, below = taps[j - 1], a[max(y - j, 0)], a[min(y + j, h - 1)]
             for x in range(w):
@@ -83,7 +86,8 @@ def smooth_across_back(
     h, w = a.shape
     for y in range(first, last):
         own, out = g[y + BORDER, BORDER : BORDER + w], d_a[y]
-        out[:] = own
+        for x in range(w):
+            out[x] = own[x]
         for j in range(1, len(taps) + 1):
             t, above, below = taps[j - 1], a[max(y - j, 0)], a[min(y + j, h - 1)]
             total = _ZERO
