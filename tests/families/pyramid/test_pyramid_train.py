@@ -198,7 +198,7 @@ def test_more_expensive_bits_give_coarser_layers(photograph):
     bits = []
     for lam in (1e-5, 1e-1):
         problem, _ = started(photograph)
-        layer = round_layer(problem, 0, lam, noise=(0.2, 7), seed=3, settings=SETTINGS.rounding)
+        layer = round_layer(problem, 0, lam, noise=(0.2, 7), seed=3, settings=SETTINGS)
         assert np.allclose(problem.alphas[0].numpy(), layer.values, rtol=1e-6)
         bits.append(layer.bits)
     assert bits[1] < 0.8 * bits[0]
@@ -209,7 +209,7 @@ def test_rounded_layers_train_no_more_and_count_their_own_bits(photograph):
     draft = draft_of(problem, Goal(size=900))
     before = draft.network_bits
     assert before == SETTINGS.rounding.expected_bits * sum(map(len, problem.alphas))
-    layer = round_layer(problem, 1, 2e-3, noise=(0.2, 7), seed=3, settings=SETTINGS.rounding)
+    layer = round_layer(problem, 1, 2e-3, noise=(0.2, 7), seed=3, settings=SETTINGS)
     draft.layers[1] = layer
     assert isinstance(layer, Layer)
     others = before - SETTINGS.rounding.expected_bits * len(layer.symbols)
