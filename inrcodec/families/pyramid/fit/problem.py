@@ -7,7 +7,6 @@ on the CPU, or PyTorch on another device (`fit.device`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -25,6 +24,7 @@ from inrcodec.families.pyramid.kernels.plane_filter import smoothed
 from inrcodec.families.pyramid.network import grow
 from inrcodec.families.pyramid.shape import Pyramid
 from inrcodec.image import Raster, to_unit
+from inrcodec.metrics import psnr_of_mse
 
 __all__ = ["Array", "Prefix", "PyramidProblem", "samples_of"]
 
@@ -187,7 +187,7 @@ class PyramidProblem:
 
     def psnr(self, error: float) -> float:
         """PSNR in dB of a mean squared error of samples in [-1, 1]."""
-        return -10 * math.log10(max(error, 1e-12) / 4)
+        return psnr_of_mse(max(error, 1e-12), peak=2)
 
 
 def samples_of(raster: Raster) -> Array:

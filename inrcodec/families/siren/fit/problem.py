@@ -6,7 +6,6 @@ network's matrices.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,6 +26,7 @@ from inrcodec.families.siren.kernels.step import SirenStep
 from inrcodec.families.siren.network import grow
 from inrcodec.families.siren.settings import FitSettings
 from inrcodec.image import Raster, to_unit
+from inrcodec.metrics import psnr_of_mse
 
 CHUNK = 1 << 16
 """Pixels whose PSNR is computed together."""
@@ -168,7 +168,7 @@ class Problem:
             error = codes - (samples + 1) / 2 * self.peak
             total += error.double().square().sum().item()
         mse = total / self.samples.numel()
-        return 10 * math.log10(self.peak**2 / mse) if mse else math.inf
+        return psnr_of_mse(mse, self.peak)
 
     @torch.no_grad()
     def derivatives(

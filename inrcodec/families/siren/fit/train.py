@@ -10,6 +10,7 @@ from torch import Tensor
 from inrcodec.families.siren.fit.problem import Problem
 from inrcodec.families.siren.settings import FitSettings, Optimizer
 from inrcodec.kernels.threads import one_thread
+from inrcodec.metrics import psnr_of_mse
 from inrcodec.optim.clock import WARM_UP, Clock, cosine
 
 HALVINGS = 3
@@ -108,7 +109,7 @@ class Restarts:
 
 def psnr_of(loss: float) -> float:
     """PSNR in dB of a mean squared error over samples in [-1, 1]."""
-    return 10 * math.log10(4 / max(loss, 1e-20))
+    return psnr_of_mse(max(loss, 1e-20), peak=2)
 
 
 def _optimizer(problem: Problem, alphas: Sequence[Tensor]) -> Optimizer:

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from inrcodec.families.pyramid.fit.backend import Terms
+from inrcodec.kernels.reference import NOISE_MULTIPLIERS
 
 ROUNDING_NUMBERS = 5
 """How many numbers soft rounding depends on, besides the seed of its noise."""
 
 _LOW = 0xFFFFFFFF
-_M0, _M1, _M2 = 0x9E3779B1, 0x7FEB352D, 0x846CA68B
+_M0, _M1, _M2 = NOISE_MULTIPLIERS
 """Factors of the hash that the noise is made of, as in the kernels."""
 
 
