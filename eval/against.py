@@ -1,7 +1,8 @@
-"""This checkout against an earlier commit: the same files by both, in turn, in one run.
+"""This checkout against an earlier commit: the same files by both, side by side, in one run.
 
 Each version runs in a process of its own that stays alive, so that compilation and imports do not
-count, and load on the machine hits both. A file is encoded by one version and then by the other.
+count. Both encode, and then both decode, a file at the same time, each on half of the cores: the
+speed of a shared machine changes from one minute to the next, and does so for both.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -23,30 +25,37 @@ from eval.record import Row
 from eval.store import ResultsError
 from inrcodec.image import Raster, to_pillow
 
+DECODES = 30
+"""How many times each file is decoded; the median counts."""
+
 WORKER = """
-import base64, io, json, sys, time
+import base64, io, json, statistics, sys, time
 import inrcodec.cli, inrcodec
 import numpy as np
 from PIL import Image
 
+def answer(**facts):
+    print(json.dumps(facts), flush=True)
+
 for line in sys.stdin:
     task = json.loads(line)
+    if "decodes" in task:
+        times = []
+        for _ in range(task["decodes"]):
+            began = time.perf_counter()
+            inrcodec.decode(data, device="cpu")
+            times.append(time.perf_counter() - began)
+        answer(decode=statistics.median(times))
+        continue
     picture = Image.open(io.BytesIO(base64.b64decode(task["png"])))
     picture.load()
-    began = time.perf_counter()
     options = {name: task[name] for name in ("bpp", "effort", "seed")}
+    began = time.perf_counter()
     data = inrcodec.encode(picture, device="cpu", **options)
-    encoded = time.perf_counter()
+    seconds = time.perf_counter() - began
     decoded = inrcodec.decode(data, device="cpu")
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        decoded = inrcodec.decode(data, device="cpu")
-        times.append(time.perf_counter() - start)
-    error = np.asarray(decoded, np.float64) - np.asarray(picture, np.float64)
-    mse = float(np.mean(error ** 2))
-    print(json.dumps({"bytes": len(data), "psnr": 10 * np.log10(255 ** 2 / mse),
-                      "encode": encoded - began, "decode": min(times)}), flush=True)
+    mse = float(np.mean((np.asarray(decoded, np.float64) - np.asarray(picture, np.float64)) ** 2))
+    answer(bytes=len(data), psnr=10 * np.log10(255 ** 2 / mse), encode=seconds)
 """
 
 
@@ -54,32 +63,30 @@ class Version:
     """A process that encodes and decodes with one version of the package."""
 
     def __init__(self, checkout: Path) -> None:
-        """Start the process on the package in a checkout."""
+        """Start the process on the package in a checkout, with half of the cores' threads."""
+        threads = str(max(1, (os.cpu_count() or 1) // 2))
         self._process = subprocess.Popen(
             [sys.executable, "-c", WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=checkout,
+            env={**os.environ, "OMP_NUM_THREADS": threads},
         )
 
-    def run(self, raster: Raster, bpp: float, effort: int, seed: int) -> Row:
-        """Bytes, PSNR and seconds of one file.
+    def begin(self, task: Row) -> None:
+        """Hand a task over."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(task) + "\n")
+        self._process.stdin.flush()
+
+    def end(self) -> Row:
+        """Wait for what the task gave.
 
         Raises:
             ResultsError: the version failed.
         """
-        png = io.BytesIO()
-        to_pillow(raster).save(png, "PNG")
-        task = {
-            "png": base64.b64encode(png.getvalue()).decode(),
-            "bpp": bpp,
-            "effort": effort,
-            "seed": seed,
-        }
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps(task) + "\n")
-        self._process.stdin.flush()
+        assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise ResultsError("a version of the package failed; see the messages above")
@@ -91,6 +98,24 @@ class Version:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+
+
+def run(both: Sequence[Version], raster: Raster, settings: Row) -> list[Row]:
+    """Bytes, PSNR and seconds of one file by each version; `settings` are options of `encode`.
+
+    Raises:
+        ResultsError: a version failed.
+    """
+    png = io.BytesIO()
+    to_pillow(raster).save(png, "PNG")
+    encoding = {"png": base64.b64encode(png.getvalue()).decode(), **settings}
+    rows: list[Row] = [{} for _ in both]
+    for task in (encoding, {"decodes": DECODES}):
+        for version in both:
+            version.begin(task)
+        for row, version in zip(rows, both, strict=True):
+            row.update(version.end())
+    return rows
 
 
 @contextmanager
@@ -124,16 +149,13 @@ def measure(
 ) -> Iterator[Row]:
     """A row for each picture and rate; `settings` are effort and seed.
 
-    The first file of either version is made twice: the first time it compiles kernels.
+    The first file is made twice: the first time, both versions compile kernels.
     """
     effort, seed = settings
-    for version in both:
-        version.run(pictures[0][1], rates[0], effort, seed)
-    for index, (image, raster) in enumerate(pictures):
+    run(both, pictures[0][1], {"bpp": rates[0], "effort": effort, "seed": seed})
+    for image, raster in pictures:
         for bpp in rates:
-            order = (0, 1) if index % 2 == 0 else (1, 0)
-            found = {k: both[k].run(raster, bpp, effort, seed) for k in order}
-            before, after = found[0], found[1]
+            before, after = run(both, raster, {"bpp": bpp, "effort": effort, "seed": seed})
             yield {
                 "image": image,
                 "bpp": bpp,

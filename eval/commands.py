@@ -329,7 +329,7 @@ def compare_with_commit(
     data: str | None,
     out: Path,
 ) -> None:
-    """Compare this checkout with an earlier COMMIT: the same files by both, in turn."""
+    """Compare this checkout with an earlier COMMIT: the same files by both, side by side."""
     pictures = []
     for words in chosen:
         name, _, images = words.rpartition(":")

@@ -1,4 +1,4 @@
-"""What `python -m eval against` promises: the same files by two versions in turn, as ratios."""
+"""What `python -m eval against` promises: one file by two versions side by side, as ratios."""
 
 import json
 import subprocess
