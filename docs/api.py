@@ -14,7 +14,7 @@ MODULES = (
     "inrcodec",
     "inrcodec.errors",
     "inrcodec.prc",
-    "inrcodec.container.head",
+    "inrcodec.container.header",
     "inrcodec.limits",
     "inrcodec.progressive",
     "inrcodec.image",

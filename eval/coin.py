@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.decoder import CHUNK
 from inrcodec.errors import FormatError, ImageError, TargetError
 from inrcodec.families.siren.coordinates import grid

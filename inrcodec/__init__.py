@@ -14,7 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inrcodec.errors import CodecError, FormatError, ImageError, TargetError
+from inrcodec.errors import (
+    CodecError,
+    FormatError,
+    ImageError,
+    MissingPackageError,
+    TargetError,
+)
 
 if TYPE_CHECKING:
     from inrcodec.decoder import decode as decode
@@ -28,6 +34,7 @@ __all__ = [
     "CodecError",
     "FormatError",
     "ImageError",
+    "MissingPackageError",
     "ProgressiveDecoder",
     "TargetError",
     "decode",

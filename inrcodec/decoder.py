@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inrcodec import prc
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.content import Latents, Values
 from inrcodec.errors import ImageError
 from inrcodec.families import family_of
@@ -43,7 +43,7 @@ def decode(
     max_pixels: int | None = DEFAULT_LIMITS.max_pixels,
     max_work: float | None = DEFAULT_LIMITS.max_work,
 ) -> Image.Image:
-    """Decode a `.prc` file to a picture.
+    """Decode a .prc file to a picture.
 
     Args:
         source: a path, or a file's bytes. Of a file cut short, what is there is decoded; then the
@@ -63,7 +63,7 @@ def decode(
         A picture of mode L, LA, RGB, RGBA or I;16, with its ICC profile in `info["icc_profile"]`.
 
     Raises:
-        FormatError: not a readable `.prc` file, or beyond a limit.
+        FormatError: not a readable .prc file, or beyond a limit.
         ImageError: a size that cannot be, or beyond a limit.
         ValueError: an unknown device, or one that this machine lacks.
 
@@ -135,7 +135,7 @@ def thumbnail(
         A picture as of `decode`, without notes on what is missing.
 
     Raises:
-        FormatError: not a readable `.prc` file, or beyond a limit.
+        FormatError: not a readable .prc file, or beyond a limit.
         ImageError: twice that side is more than a picture may have.
         ValueError: a side below 1, an unknown device, or one that this machine lacks.
 

@@ -48,7 +48,7 @@ def encode(
     settings: Collection[object] = (),
     report: Report | None = None,
 ) -> bytes:
-    """Encode a picture as the bytes of a `.prc` file.
+    """Encode a picture as the bytes of a .prc file.
 
     Args:
         image: a picture of any mode that `image.from_pillow` takes.

@@ -8,7 +8,7 @@ class CodecError(Exception):
 
 
 class FormatError(CodecError):
-    """The bytes are not a readable `.prc` file: damaged, cut short or of another version."""
+    """The bytes are not a readable .prc file: damaged, cut short or of another version."""
 
 
 class ImageError(CodecError):

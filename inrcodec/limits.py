@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.errors import FormatError, ImageError
 from inrcodec.pranc import layout
 

@@ -1,4 +1,4 @@
-"""Reading `.prc` files: a header, then segments, each with its CRC-32.
+"""Reading .prc files: a header, then segments, each with its CRC-32.
 
     ┌────────┬──────────────┬────────────────────────────────┬──────────┐
     │ header │ coefficients │ refinement, bit planes, stages │ metadata │
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inrcodec.container.fields import CutShort, Fields
-from inrcodec.container.head import Header, write_header
-from inrcodec.container.head import read_header as _read_header
+from inrcodec.container.header import Header, write_header
+from inrcodec.container.header import read_header as _read_header
 from inrcodec.container.segments import (
     EXIF,
     ICC,
@@ -126,7 +126,7 @@ def open(
         max_work: most multiplications that reading may take, 2^38 by default; None is no limit.
 
     Raises:
-        FormatError: not a readable `.prc` file, or beyond a limit; the message says what is wrong.
+        FormatError: not a readable .prc file, or beyond a limit; the message says what is wrong.
 
     >>> import inrcodec
     >>> inrcodec.open(b"not a picture")
@@ -145,7 +145,7 @@ def read(data: bytes, finest: int = 0, limits: Limits = DEFAULT_LIMITS) -> PrcFi
     of a SIREN's last stages; these count as missing.
 
     Raises:
-        FormatError: not a `.prc` file, another version, damaged, cut short or beyond the limits.
+        FormatError: not a .prc file, another version, damaged, cut short or beyond the limits.
     """
     reader = FileReader(finest, limits)
     reader.feed(data)
@@ -156,7 +156,7 @@ def read_header(data: bytes) -> Header:
     """Read the header alone, from a file or any prefix that holds it.
 
     Raises:
-        FormatError: not a `.prc` file, another version, damaged, cut short or beyond the limits.
+        FormatError: not a .prc file, another version, damaged, cut short or beyond the limits.
     """
     return _read_header(Fields(data, part="header"), SHAPES)
 

@@ -69,7 +69,7 @@ class ProgressiveDecoder:
         """Take the next bytes; return the picture so far, or None where they add nothing to it.
 
         Raises:
-            FormatError: not a readable `.prc` file, or bytes after its end.
+            FormatError: not a readable .prc file, or bytes after its end.
             ImageError, ValueError: as `decode`.
         """
         known = self._reader.header is not None
@@ -121,7 +121,7 @@ def stages(
         device: as for `decode`.
 
     Raises:
-        FormatError: not a readable `.prc` file, or a share of it that shows nothing.
+        FormatError: not a readable .prc file, or a share of it that shows nothing.
         ImageError: the reference has another size or other channels.
     """
     file, view = prc.open(data), View(device=device)

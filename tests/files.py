@@ -8,7 +8,7 @@ import numpy as np
 
 from inrcodec import prc
 from inrcodec.container.fields import checksum, varint
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.container.segments import EXIF, ICC, XMP, metadata_segment
 from inrcodec.entropy.layer import Layer
 from inrcodec.entropy.model import LayerModel, Symbols, fit_model

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import inrcodec
 from inrcodec import FormatError, ImageError, ProgressiveDecoder
 from inrcodec.container.fields import checksum, varint
-from inrcodec.container.head import MAGIC, VERSION, Header, write_header
+from inrcodec.container.header import MAGIC, VERSION, Header, write_header
 from inrcodec.container.segments import LIMIT_PAYLOAD
 from inrcodec.entropy.layer import Layer
 from inrcodec.entropy.model import LayerModel

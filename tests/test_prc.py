@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from inrcodec import prc
 from inrcodec.container.fields import varint
-from inrcodec.container.head import Header, write_header
+from inrcodec.container.header import Header, write_header
 from inrcodec.container.segments import ICC, LIMIT_PAYLOAD, Segment
 from inrcodec.entropy.layer import Layer
 from inrcodec.entropy.model import LayerModel, coarsen, fit_model

@@ -1,1 +1,1 @@
-"""The bytes of a `.prc` file: fields, head and segments. Knows no family."""
+"""The bytes of a .prc file: fields, header and segments. Knows no family."""

@@ -1,4 +1,4 @@
-"""Segments of a `.prc` file: a type, a length, a payload and a CRC-32 each.
+"""Segments of a .prc file: a type, a length, a payload and a CRC-32 each.
 
 `docs/format.md`, section "Segments", is the specification.
 """

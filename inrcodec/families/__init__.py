@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from inrcodec.container.fields import Fields
-from inrcodec.container.head import Header, ReadShape, Shape
+from inrcodec.container.header import Header, ReadShape, Shape
 from inrcodec.content import ContentReader, Latents, Painter, Values
 from inrcodec.families.pyramid import PYRAMID
 from inrcodec.families.siren import SIREN
@@ -26,6 +26,7 @@ class Family(Protocol):
     """Id in the file format, 0 to 15."""
 
     name: str
+    """Name of the family, as `info` prints it."""
 
     def read_shape(self, fields: Fields, channels: int) -> Callable[[], Shape]:
         """Read the fields of a shape; the result makes it, or raises ValueError."""

@@ -36,7 +36,8 @@ SINE = (-1 / 6, 1 / 120, -1 / 5040, 1 / 362880)
 sine is below 4e-6."""
 
 COSINE = (-1 / 2, 1 / 24, -1 / 720, 1 / 40320, -1 / 3628800)
-"""Likewise of cos(x) - 1; the remainder is below 5e-7."""
+"""Taylor coefficients of cos(x) - 1 by x², x⁴ and so on; on [-π/2, π/2] the remainder of the cosine
+is below 5e-7."""
 
 
 def laplace_bits(values: ArrayLike, centre: ArrayLike, log2_scale: ArrayLike) -> Floats:

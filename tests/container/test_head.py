@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inrcodec.container.fields import Fields, checksum, varint
-from inrcodec.container.head import MAGIC, Header, write_header
+from inrcodec.container.header import MAGIC, Header, write_header
 from inrcodec.errors import FormatError
 from inrcodec.families.pyramid.shape import Pyramid
 from inrcodec.families.siren.shape import LIMIT_PARAMETERS, Siren

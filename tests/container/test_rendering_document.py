@@ -12,7 +12,7 @@ from PIL import Image
 
 import inrcodec
 from inrcodec import decoder, prc
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.entropy.layer import Layer
 from inrcodec.entropy.model import fit_model
 from inrcodec.families.siren.shape import Siren

@@ -1,4 +1,4 @@
-"""Numba and Triton kernels compute the formulas of `inrcodec.kernels.reference`."""
+"""Numba, PyTorch and Triton compute the formulas of `inrcodec.kernels.reference`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from inrcodec.families.pyramid.fit.backend import Terms
+from inrcodec.families.pyramid.fit.device import rounding
+from inrcodec.families.pyramid.fit.device.rate import laplace_bits
+from inrcodec.families.pyramid.fit.device.rounding import rounding_numbers
 from inrcodec.families.pyramid.kernels import output_filter, plane_filter
 from inrcodec.families.pyramid.kernels.blocks import Layers
 from inrcodec.families.pyramid.kernels.latents import (
@@ -250,6 +254,39 @@ def test_numba_output_filters_at_places_are_the_references(rng):
     output_filter.filter_places(single(x), weight, bias, rows, cols, out)
     expected = reference.filter_output(x, weight, bias)[:, rows[:, 1:2], cols[:, 1]]
     assert out == pytest.approx(expected, abs=1e-4)
+
+
+# PyTorch
+
+
+@pytest.mark.parametrize(("centre", "scale"), LAPLACE)
+def test_pytorch_rates_and_their_slopes_are_the_references(centre, scale, rng):
+    values = rng.normal(size=500) * 3
+    inputs = [torch.tensor(x).float().expand(500).clone() for x in (centre, scale)]
+    inputs.insert(0, torch.from_numpy(values).float())
+    for tensor in inputs:
+        tensor.requires_grad_()
+    bits = laplace_bits(*inputs)
+    bits.sum().backward()
+    expected = reference.laplace_bits(values, centre, scale)
+    assert bits.detach().numpy() == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    slopes = reference.laplace_slopes(values, centre, scale)
+    for tensor, slope in zip(inputs, slopes, strict=True):
+        assert tensor.grad.numpy() == pytest.approx(slope, rel=5e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", [0, 5, 0xFFFFFFFF])
+def test_pytorch_soft_rounding_is_the_references(seed, rng):
+    y, places = single(rng.normal(size=700) * 3), np.arange(700) * 3
+    numbers = rounding_numbers(Terms(0.4, 0.7, seed, np.ones(1), ()))
+    q, slopes = rounding.soft_round(
+        torch.from_numpy(y), torch.from_numpy(places), torch.tensor(seed), torch.tensor(numbers)
+    )
+    u = reference.noise(places, seed, 0.7)
+    expected, expected_slopes = reference.soft_round(y.astype(float), 0.4, u)
+    smooth = away_from_jumps(y, 0.4, u)
+    assert np.abs(q.numpy() - expected)[smooth].max() < 1e-4
+    assert np.abs(slopes.numpy() - expected_slopes)[smooth].max() < 1e-2
 
 
 # Triton

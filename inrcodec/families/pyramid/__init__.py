@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from inrcodec.container.fields import Fields
-from inrcodec.container.head import Header, Shape
+from inrcodec.container.header import Header, Shape
 from inrcodec.content import ContentReader, Latents, Painter, Values
 from inrcodec.families.pyramid import shape
 

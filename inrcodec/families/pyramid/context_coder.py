@@ -86,7 +86,7 @@ class Progress(NamedTuple):
         place: (4,) int64: bytes written or read, row and column of the next latent, and how many
             latents of the plane are done.
         local: corrections of the scale for each `COLUMNS` columns, in 2^-16 octaves.
-        whole: (1,), correction of the scale for the whole plane, likewise.
+        whole: (1,), correction of the scale for the whole plane, in 2^-16 octaves.
     """
 
     interval: NDArray[np.uint64]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.errors import TargetError
 from inrcodec.families.pyramid.fit.device import device_problem
 from inrcodec.families.pyramid.fit.goal import Goal, prefix_goals
@@ -114,7 +114,7 @@ def _problem(job: Job, header: Header) -> PyramidProblem:
 
 
 def _header(job: Job, aim: Aim, settings: PyramidSettings) -> Header:
-    """The head of the file, with the networks that suit the aim."""
+    """The header of the file, with the networks that suit the aim."""
     raster, shapes = job.raster, settings.shapes
     levels = plane_levels(raster.width, raster.height, shapes)
     size, steps = aim.size - job.metadata_size, settings.steps(job.effort, job.device)

@@ -33,7 +33,7 @@ class Parents:
     Attributes:
         plane: number of the other plane, or None before the first, where all context is 0.
         rows: (h, 2), the row of the value at the latent, and of its nearer neighbour.
-        cols: (w, 2), likewise.
+        cols: (w, 2), the column of the value at the latent, and of its nearer neighbour.
     """
 
     plane: int | None

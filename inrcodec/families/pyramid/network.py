@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.content import Painter
 from inrcodec.families.pyramid.latents import around, interpolation
 from inrcodec.families.pyramid.parameters import START

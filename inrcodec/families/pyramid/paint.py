@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.content import Latents, Painter, Values
 from inrcodec.families.pyramid.kernels import output_filter as filtering
 from inrcodec.families.pyramid.kernels import synthesis as pyramid

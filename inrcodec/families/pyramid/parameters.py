@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.pyramid.shape import CONTEXT_SCALE
 from inrcodec.pranc import blocks
 from inrcodec.pranc.blocks import BlockSpec, Initial

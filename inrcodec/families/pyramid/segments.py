@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.container.fields import CutShort, Fields, varint
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.container.segments import COEFFICIENTS, LATENTS, Segment
 from inrcodec.content import Content
 from inrcodec.entropy.layer import Layer, check_layers
@@ -77,8 +77,8 @@ def write_latents(
     for count in parts:
         chosen, most = range(done, done + count), largest[done : done + count]
         coded = encode_planes(planes, chosen, values, network, most)
-        head = bytes([count]) + b"".join(map(varint, most))
-        segments.append(Segment(LATENTS, head + coded))
+        table = bytes([count]) + b"".join(map(varint, most))
+        segments.append(Segment(LATENTS, table + coded))
         done += count
     return segments
 

@@ -1,4 +1,4 @@
-"""The shape of a pyramid: what the head of a file says of it, and what a reader sizes it by.
+"""The shape of a pyramid: what the header of a file says of it, and what a reader sizes it by.
 
 Sources: COOL-CHIC (Ladune et al. 2023) and C3 (Kim et al. 2024) for latent planes and their context
 network.
@@ -55,13 +55,15 @@ class Pyramid:
     Attributes:
         channels: outputs, 1 to 4.
         width: sine units, a multiple of 4 from 4 to 128.
-        context: units of either hidden layer of the context network, likewise.
+        context: units of either hidden layer of the context network, a multiple of 4 from 4
+            to 128.
         levels: level of each plane in coding order, at most 16. A plane of level ℓ has 1/2^ℓ of the
             picture's resolution. A set of planes goes from coarse to fine; the first plane of all
             is the coarsest, or as coarse as any.
         neighbours: latents of its own plane that the context network sees, 10 or 18.
         filtered: whether a filter over the output follows.
-        second: units of a second sine layer, likewise, or 0 where there is none.
+        second: units of a second sine layer, a multiple of 4 from 4 to 128, or 0 where there is
+            none.
         taps: on either side, of the filters along rows and columns that each plane goes through
             before it is interpolated, at most 3; 0 where there are none.
 

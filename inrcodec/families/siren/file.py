@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inrcodec.container.fields import Fields
-from inrcodec.container.head import Header, read_header, write_header
+from inrcodec.container.header import Header, read_header, write_header
 from inrcodec.container.segments import Segment, SegmentReader, write_segments
 from inrcodec.entropy.layer import Layer
 from inrcodec.families.siren.segments import write_layers

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.siren.parameters import starts
 from inrcodec.families.siren.shape import Siren
 from inrcodec.pranc.affine import Affine

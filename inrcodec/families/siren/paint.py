@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.content import Latents, Painter, Values
 from inrcodec.families.siren.coordinates import at
 from inrcodec.families.siren.parameters import grow

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.siren.shape import Siren
 from inrcodec.pranc import blocks
 from inrcodec.pranc.blocks import BlockSpec, Initial

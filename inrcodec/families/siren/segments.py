@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inrcodec.container.fields import CutShort, Fields
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.container.segments import BIT_PLANES, COEFFICIENTS, REFINEMENT, STAGE, Segment
 from inrcodec.content import Content
 from inrcodec.entropy.layer import Layer, check_layers

@@ -1,4 +1,4 @@
-"""The shape of a SIREN: what the head of a file says of it, and what a reader sizes it by.
+"""The shape of a SIREN: what the header of a file says of it, and what a reader sizes it by.
 
 Source: SIREN (Sitzmann et al. 2020).
 """
@@ -42,7 +42,7 @@ class Siren:
         depth: sine layers, 1 to 16.
         omega_first: ω of the first layer, a multiple of 1/4 from 1/4 to 1024; with stages the most
             that a stage has.
-        omega_hidden: ω of the other sine layers, likewise.
+        omega_hidden: ω of the other sine layers, with the limits of `omega_first`.
         stages: units that each stage adds to a layer, 2 to 8 stages with `width` units in all;
             empty where all are there at once.
 

@@ -42,10 +42,10 @@ def choose_shape(job: Job, size: int, settings: SirenSettings) -> Siren:
     raise TargetError(f"{max(0, size)} bytes are too few for this picture; give at least {least}")
 
 
-def in_stages(network: Siren, head: int, size: int, settings: SirenSettings) -> Siren:
+def in_stages(network: Siren, header: int, size: int, settings: SirenSettings) -> Siren:
     """The network with stages that end at their shares of `size` bytes, or a little before.
 
-    Unchanged where the size is too small for the stages. `head` is the size of the file's head.
+    Unchanged where the size is too small for the stages. `header` is the size of the header, bytes.
     """
     stages = settings.stages
     shares = stage_shares(stages, size)
@@ -53,7 +53,7 @@ def in_stages(network: Siren, head: int, size: int, settings: SirenSettings) -> 
         return network
     all_bits = stages.bits if network.channels > 2 else stages.grey_bits
     fixed = stages.layer_overhead * network.layers + settings.shape.segment_overhead
-    end = float(head + len(shares))
+    end = float(header + len(shares))
     units: list[int] = []
     for share, bits in zip(shares, all_bits, strict=False):
         wanted = (share - (stages.margin if share < 1 else 0)) * size

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import inrcodec
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.pyramid.fit.curvature import curvature_factor
 from inrcodec.families.pyramid.fit.device import backend, device_problem
 from inrcodec.families.pyramid.fit.goal import Goal

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from inrcodec import decoder
 from inrcodec.container.fields import checksum, varint
-from inrcodec.container.head import Header, write_header
+from inrcodec.container.header import Header, write_header
 from inrcodec.entropy.layer import Layer
 from inrcodec.entropy.model import fit_model
 from inrcodec.errors import FormatError

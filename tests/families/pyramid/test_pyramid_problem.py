@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.pyramid.fit.geometry import contract, expand
 from inrcodec.families.pyramid.fit.problem import PyramidProblem, samples_of
 from inrcodec.families.pyramid.fit.start import start

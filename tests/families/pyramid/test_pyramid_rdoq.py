@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.pyramid.fit.footprint import footprint, without_small_weights
 from inrcodec.families.pyramid.fit.options import RDOQ
 from inrcodec.families.pyramid.fit.problem import PyramidProblem, samples_of

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.pyramid.fit.problem import PyramidProblem, samples_of
 from inrcodec.families.pyramid.fit.start import start, warm_up
 from inrcodec.families.pyramid.fit.start.half_size import carry, half_size

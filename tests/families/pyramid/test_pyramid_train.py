@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import inrcodec
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.container.segments import ICC, metadata, metadata_segment
 from inrcodec.entropy.layer import Layer
 from inrcodec.families.pyramid.fit.budget import latent_budget

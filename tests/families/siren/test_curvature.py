@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd.functional import jacobian
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.siren.fit import curvature as module
 from inrcodec.families.siren.fit.curvature import group_bounds, sensitivity
 from inrcodec.families.siren.fit.problem import Problem

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.siren.network import grow
 from inrcodec.families.siren.shape import Siren
 from inrcodec.pranc import philox

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from inrcodec import decoder
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.siren.fit.problem import Problem
 from inrcodec.families.siren.fit.sampling import independent
 from inrcodec.families.siren.settings import FitSettings

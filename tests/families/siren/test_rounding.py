@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from inrcodec import decoder, prc
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.container.segments import metadata_segment
 from inrcodec.families.siren.fit.problem import Problem
 from inrcodec.families.siren.fit.rounding import FileForm, RateControl, least_code

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.autograd.functional import jacobian
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.siren.coordinates import grid
 from inrcodec.families.siren.network import SirenNetwork, grow
 from inrcodec.families.siren.shape import Siren

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from inrcodec import decoder
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.siren.fit import train
 from inrcodec.families.siren.fit.curvature import curvature
 from inrcodec.families.siren.fit.problem import Problem

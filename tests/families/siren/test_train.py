@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.siren.fit.problem import Problem
 from inrcodec.families.siren.fit.train import Restarts, fit, psnr_of
 from inrcodec.families.siren.settings import FitSettings

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from inrcodec.families.pyramid.fit.options import CURVATURE, CurvatureSettings
 from inrcodec.families.pyramid.fit.problem import PyramidProblem
-from inrcodec.families.pyramid.kernels.rate import SCALE_LEAST, SCALE_MOST
 from inrcodec.families.pyramid.latents import BORDER, Parents
 from inrcodec.families.pyramid.shape import NEIGHBOURS
+from inrcodec.kernels.reference import laplace_slopes
 
 Matrix = NDArray[np.float32]
 Rng = np.random.Generator
@@ -98,7 +98,8 @@ def _context_rows(
     w1, w2, w3 = matrices[-3:]
     h1 = _with_ones(np.maximum(x @ w1.T, 0))
     h2 = _with_ones(np.maximum(h1 @ w2.T, 0))
-    g = laplace_gradient(h2 @ w3.T, value)
+    _, by_centre, by_scale = laplace_slopes(value, *(h2 @ w3.T).T)
+    g = np.stack([by_centre, by_scale], axis=1).astype(np.float32)
     below = h2
     if index <= len(matrices) - 2:
         g, below = g @ w3[:, :-1] * (h2[:, :-1] > 0), h1
@@ -145,22 +146,6 @@ def _context_inputs(
     inputs.append(parent(plane.far, 0, 0))
     inputs += [np.full(len(rows), value, np.float32) for value in (plane.level, plane.later)]
     return np.stack(inputs, axis=1)
-
-
-def laplace_gradient(out: Matrix, value: Matrix) -> Matrix:
-    """Gradient (N, 2) of the bits of latents `value` (N,) by the outputs `out` (N, 2) of the
-    context network: centre and log₂ scale of a Laplace distribution."""
-    scale = np.clip(out[:, 1], SCALE_LEAST, SCALE_MOST)
-    per_s = np.exp2(-scale)
-    d = np.abs(value - out[:, 0])
-    e1, e2 = np.exp(-np.abs(d - 0.5) * per_s), np.exp(-(d + 0.5) * per_s)
-    probability = np.where(d > 0.5, 0.5 * (e1 - e2), 1 - 0.5 * (e1 + e2)) + 2e-7
-    slope = 0.5 * math.log2(math.e) / probability
-    by_centre = -slope * per_s * (e1 - e2) * np.sign(value - out[:, 0])
-    by_scale = slope * ((0.5 - d) * e1 + (d + 0.5) * e2) * per_s * math.log(2)
-    by_scale = np.where(scale == out[:, 1], by_scale, 0)
-    gradient: Matrix = np.stack([by_centre, by_scale], axis=1).astype(np.float32)
-    return gradient
 
 
 def _with_ones(values: Matrix) -> Matrix:

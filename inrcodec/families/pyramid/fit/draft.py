@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.container.head import Header, write_header
+from inrcodec.container.header import Header, write_header
 from inrcodec.container.segments import Segment, size_of, write_segments
 from inrcodec.entropy.layer import Layer
 from inrcodec.families.pyramid.fit.goal import Goal
@@ -18,8 +18,8 @@ from inrcodec.families.pyramid.fit.problem import Array, PyramidProblem
 from inrcodec.families.pyramid.segments import write_latents, write_networks
 from inrcodec.families.pyramid.settings import NetworkRoundingSettings
 
-HEAD, SEGMENT, LAYER, PLANE = 38, 8, 6, 1
-"""About how many bytes a file needs for its head, and for each segment, layer and plane besides
+HEADER, SEGMENT, LAYER, PLANE = 38, 8, 6, 1
+"""About how many bytes a file needs for its header, and for each segment, layer and plane besides
 coded coefficients and latents."""
 
 COARSE_LEVEL = 2
@@ -73,7 +73,7 @@ class Draft:
     def overhead(self) -> int:
         """About how many bytes the file has besides coded coefficients, latents and metadata."""
         segments = SEGMENT * (1 + len(self.segments))
-        return HEAD + segments + LAYER * len(self.layers) + PLANE * len(self.problem.planes)
+        return HEADER + segments + LAYER * len(self.layers) + PLANE * len(self.problem.planes)
 
     @property
     def network_bits(self) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.pyramid.fit.backend import Array, BackendFactory, Prefix, Terms
 from inrcodec.families.pyramid.fit.bands import Bands, band
 from inrcodec.families.pyramid.fit.cpu.backend import CpuBackend
@@ -35,7 +35,7 @@ class PyramidProblem:
     """A picture, and the latents `y` and coefficients `alphas` that should become it.
 
     Attributes:
-        header: head of the file to be.
+        header: header of the file to be written.
         architecture: shape of the networks.
         target: samples (channels, H, W), in [-1, 1].
         geometry: the planes and the tables of their interpolation. Its `width`, `height`, `planes`,

@@ -61,8 +61,8 @@ class RoundingGap:
     Attributes:
         planes: bits of each plane (planes,) with hard rounding, as multiples of those with soft
             rounding; 1 before a comparison.
-        bits: bits of all latents, likewise.
-        error: mean squared error, likewise.
+        bits: bits of all latents with hard rounding, as a multiple of those with soft rounding.
+        error: mean squared error with hard rounding, as a multiple of that with soft rounding.
         heat: initial temperature as a share of the schedule's.
     """
 

@@ -45,7 +45,7 @@ class CodedPlanes(NamedTuple):
     Attributes:
         own: the `CodedPlane` that the moved latent is in.
         near: the one whose near plane it is. Where there is none: `own` with `largest` 0.
-        far: the one whose far plane it is, likewise.
+        far: the one whose far plane it is. Where there is none: `own` with `largest` 0.
         network: weights, transposed, and biases of the three layers: `context_coder.fixed_point`.
     """
 
@@ -96,7 +96,7 @@ class Footprint(NamedTuple):
     Attributes:
         rows: (h, 2), first row and last + 1, for each row of the plane.
         row_taps: (h, ·), weights from that first row on.
-        cols: (w, 2), columns likewise.
+        cols: (w, 2), first column and last + 1, for each column of the plane.
         col_taps: (w, ·), their weights.
     """
 
@@ -143,13 +143,13 @@ class _Scratch(NamedTuple):
 
     Attributes:
         own: inputs and activations for `latent_bits` in the own plane.
-        near: likewise in the near one.
-        far: likewise in the far one.
+        near: inputs and activations in the near plane.
+        far: inputs and activations in the far plane.
         changes: (·, 4), new bits of a latent, which plane it is in (0: own, 1: near, 2: far), its
             row and column.
         angle1: (units,), change of the first layer's angles.
         turn1: (units,), change of its sines.
-        angle2: (second,), likewise of the second layer.
+        angle2: (second,), change of the second layer's angles.
         turn2: (second,).
         moved: (·, ·, C), change of the unfiltered output, in a frame of two pixels of zeros.
     """

@@ -73,7 +73,7 @@ class SynthesisScratch(NamedTuple):
         s2: sines of the second layer.
         c2: cosines of the second layer.
         g1: gradient by the first layer's sines, then by their angles.
-        g2: likewise of the second layer.
+        g2: gradient by the second layer's sines, then by their angles.
         d_z: gradient by the features.
     """
 

@@ -16,11 +16,11 @@ class PlaneTables(NamedTuple):
         plane: (h + BORDER, w + 2 BORDER), the latents.
         near: the near plane, padded.
         near_rows: (h, 2), row in `near` of the value at the latent, and of its nearer neighbour.
-        near_cols: (w, 2), likewise columns.
+        near_cols: (w, 2), column in `near` of the value, and of its nearer neighbour.
         far: the far plane, padded.
         far_rows: (h, 2), row in `far`; only the first of each pair is read. `rate_rows` takes
             these as (h,).
-        far_cols: (w, 2) or (w,), likewise columns.
+        far_cols: (w, 2) or (w,), column in `far`, with the shape rules of `far_rows`.
         level: the plane has 1/2^level of the picture's resolution.
         later: number of planes of the same level that come after it.
     """

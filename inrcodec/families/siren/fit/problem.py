@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.entropy.layer import Layer
 from inrcodec.families.siren.coordinates import grid
 from inrcodec.families.siren.file import siren_of

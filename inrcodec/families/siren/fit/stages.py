@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.siren.file import siren_of
 from inrcodec.families.siren.fit.parametrization import StagedParametrization
 from inrcodec.families.siren.fit.problem import Problem

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inrcodec.container.head import Header
+from inrcodec.container.header import Header
 from inrcodec.families.pyramid.fit.backend import Array, Gradients, Prefix, Terms
 from inrcodec.families.pyramid.fit.bands import Bands
 from inrcodec.families.pyramid.fit.device.graph import Graph

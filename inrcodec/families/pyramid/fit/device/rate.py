@@ -91,10 +91,7 @@ class DeviceRate:
 
 
 def laplace_bits(values: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
-    """Bits (N,) of intervals of width 1 around the values, in the form that float32 needs.
-
-    Values have a Laplace distribution with a centre and a log₂ scale.
-    """
+    """Bits (N,) of values under Laplace distributions, differentiable: `reference.laplace_bits`."""
     per_s = torch.exp2(-scale.clamp(float(SCALE_LEAST), float(SCALE_MOST)))
     d = (values - centre).abs()
     e1, e2 = torch.exp(-(d - 0.5).abs() * per_s), torch.exp(-(d + 0.5) * per_s)

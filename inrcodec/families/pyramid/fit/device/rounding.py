@@ -1,4 +1,4 @@
-"""Soft rounding with noise, in PyTorch; the CPU's kernel is `kernels.synthesis.soft_round`."""
+"""Soft rounding with noise, in PyTorch; the CPU's kernel is `kernels.latents.soft_round`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROUNDING_NUMBERS = 5
 
 _LOW = 0xFFFFFFFF
 _M0, _M1, _M2 = NOISE_MULTIPLIERS
-"""Factors of the hash that the noise is made of, as in the kernels."""
+"""Factors of the noise hash."""
 
 
 def rounding_numbers(terms: Terms) -> list[float]:
@@ -37,7 +37,7 @@ def rounding_numbers(terms: Terms) -> list[float]:
 def soft_round(
     values: Tensor, places: Tensor, seed: Tensor, numbers: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """s(s(y) + u) of latents y (N,), and its slope by y; see the CPU's kernel.
+    """s(s(y) + u) of latents y (N,), and its slope by y: see `reference.soft_round`.
 
     The noise u depends on the `places` (N,) and the `seed` alone; `numbers` are those of
     `rounding_numbers`.

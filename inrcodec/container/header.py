@@ -1,7 +1,7 @@
-"""The header of a `.prc` file: the raster, the network and the basis; all but the coefficients.
+"""The header of a .prc file: the raster, the network and the basis; all but the coefficients.
 
-One header serves all families; the fields of a shape are the family's own. `docs/format.md`,
-section "Header", is the specification; fields follow one another as there.
+One header serves all families. Each family defines the fields of its own shape. The specification
+is `docs/format.md`, section "Header".
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from inrcodec.image import LIMIT_PIXELS, LIMIT_SIDE
 from inrcodec.pranc import layout
 
 MAGIC = b"\x8fPRC"
+"""The first bytes of every file."""
+
 VERSION = 10
 """The version of the format, the only one that this code reads and writes."""
 
@@ -161,6 +163,8 @@ class Header:
             raise ValueError(f"samples from {self.low} to {self.top} of {self.bits} bits")
         if not layout.NO_COMPACTION <= self.compaction <= LIMIT_COMPACTION:
             raise ValueError(f"a compaction of {self.compaction}/64; it may be 1 to 1024")
+        if self.basis == layout.BASES[0] and self.compaction != layout.NO_COMPACTION:
+            raise ValueError(f"a compaction of {self.compaction}/64; the identity has none")
         if not 0 <= self.seed < 1 << 32:
             raise ValueError(f"seed {self.seed} is not an unsigned 32-bit integer")
         if self.start != SEEDED:
@@ -243,7 +247,7 @@ def read_header(fields: Fields, shapes: Mapping[int, ReadShape]) -> Header:
     """Read a header from the start of a file; `shapes` has the reader of each family's shape.
 
     Raises:
-        FormatError: not a `.prc` file, another version, damaged, cut short or beyond the limits.
+        FormatError: not a .prc file, another version, damaged, cut short or beyond the limits.
     """
     if not MAGIC.startswith(bytes(fields.data[: len(MAGIC)])):
         raise FormatError("not a .prc file")
