@@ -1,8 +1,9 @@
 """This checkout against an earlier commit: the same files by both, side by side, in one run.
 
 Each version runs in a process of its own that stays alive, so that compilation and imports do not
-count. Both encode, and then both decode, a file at the same time, each on half of the cores: the
-speed of a shared machine changes from one minute to the next, and does so for both.
+count. Both encode, and then both decode, a file at the same time, each on half of the cores. The
+halves are exchanged several times a second, since the cores of a shared machine differ in speed,
+and all change from one minute to the next.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,10 @@ from eval.record import Row
 from eval.store import ResultsError
 from inrcodec.image import Raster, to_pillow
 
-DECODES = 30
+EXCHANGE = 0.2
+"""Seconds after which the two versions exchange their cores."""
+
+DECODES = 60
 """How many times each file is decoded; the median counts."""
 
 WORKER = """
@@ -93,6 +98,12 @@ class Version:
         row: Row = json.loads(line)
         return row
 
+    def move(self, cores: Collection[int]) -> None:
+        """Run all threads of the process on some cores from now on; Linux alone can do this."""
+        for thread in Path(f"/proc/{self._process.pid}/task").glob("*"):
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), cores)
+
     def close(self) -> None:
         """End the process."""
         assert self._process.stdin is not None
@@ -113,9 +124,34 @@ def run(both: Sequence[Version], raster: Raster, settings: Row) -> list[Row]:
     for task in (encoding, {"decodes": DECODES}):
         for version in both:
             version.begin(task)
-        for row, version in zip(rows, both, strict=True):
-            row.update(version.end())
+        with exchanging_cores(both):
+            for row, version in zip(rows, both, strict=True):
+                row.update(version.end())
     return rows
+
+
+@contextmanager
+def exchanging_cores(both: Sequence[Version]) -> Iterator[None]:
+    """Give each version half of the cores, another half every `EXCHANGE` seconds."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    halves = [cores[: len(cores) // 2], cores[len(cores) // 2 :]]
+    done = threading.Event()
+
+    def exchange() -> None:
+        while not done.wait(EXCHANGE):
+            halves.reverse()
+            for version, half in zip(both, halves, strict=True):
+                version.move(half)
+
+    thread = threading.Thread(target=exchange)
+    if halves[0]:
+        thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        if halves[0]:
+            thread.join()
 
 
 @contextmanager
