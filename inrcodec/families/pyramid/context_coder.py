@@ -397,22 +397,23 @@ def _below(symbol: Any, most: Any, centre: Any, scale: Any) -> Any:
 
 
 @compiled
-def _predicted(tables: Any, network: Any, progress: Any, work: Any, y: int, x: int) -> Any:
-    """Centre in 1/16, and index of the scale with its correction, of the latent at y, x."""
-    centre, scale = work.empty[0], work.empty[1]
+def _predicted(tables: Any, network: Any, work: Any, y: int, x: int) -> Any:
+    """Centre in 1/16, and index of the scale without correction, of the latent at y, x."""
     if _gather(tables, y, x, work.inputs):
-        centre, scale = _predict(work.inputs, network, work.h1, work.h2, work.out)
-    away = progress.local[x // COLUMNS] + progress.whole[0]
-    return centre, min(max(scale + ((away + (1 << 12)) >> 13), 0), SCALES - 1)
+        return _predict(work.inputs, network, work.h1, work.h2, work.out)
+    return work.empty[0], work.empty[1]
 
 
 @compiled
-def _correct(slopes: Any, progress: Any, x: int, symbol: Any, centre: Any, scale: Any) -> None:
-    """Correct the scales of the columns around x, and of the plane, after a latent."""
-    slope = slopes[scale, min(abs(16 * symbol - centre), FARTHEST)]
-    at = x // COLUMNS
-    progress.local[at] = min(max(progress.local[at] - 4 * slope, -MOST_AWAY), MOST_AWAY)
-    progress.whole[0] = min(max(progress.whole[0] - slope, -MOST_AWAY), MOST_AWAY)
+def _adapted(scale: Any, local: Any, whole: Any) -> Any:
+    """The index of a scale with the corrections of its columns and of the plane."""
+    return min(max(scale + ((local + whole + (1 << 12)) >> 13), 0), SCALES - 1)
+
+
+@compiled
+def _corrected(correction: Any, step: Any) -> Any:
+    """A correction of the scale, moved against a step."""
+    return min(max(correction - step, -MOST_AWAY), MOST_AWAY)
 
 
 @compiled
@@ -427,11 +428,15 @@ def _encode_plane(
     """Append a plane to the buffer."""
     plane = tables.plane
     low, width, size = progress.interval[0], progress.interval[1], progress.place[0]
+    local, whole = progress.local, progress.whole[0]
     for y in range(plane.shape[0] - BORDER):
         for x in range(plane.shape[1] - 2 * BORDER):
-            centre, scale = _predicted(tables, network, progress, work, y, x)
+            centre, scale = _predicted(tables, network, work, y, x)
             symbol = np.int64(plane[y + BORDER, x + BORDER])
-            _correct(slopes, progress, x, symbol, centre, scale)
+            at = x // COLUMNS
+            scale = _adapted(scale, local[at], whole)
+            slope = slopes[scale, min(abs(16 * symbol - centre), FARTHEST)]
+            local[at], whole = _corrected(local[at], 4 * slope), _corrected(whole, slope)
             below = _below(symbol, most, centre, scale)
             count = _below(symbol + 1, most, centre, scale) - below
             unit = width >> _U64(PRECISION)
@@ -451,6 +456,7 @@ def _encode_plane(
                 low <<= _U64(32)
                 width <<= _U64(32)
     progress.interval[0], progress.interval[1], progress.place[0] = low, width, size
+    progress.whole[0] = whole
 
 
 @compiled
@@ -468,8 +474,11 @@ def _decode_plane(
     columns = plane.shape[1] - 2 * BORDER
     start, end = progress.place[3], (plane.shape[0] - BORDER) * columns
     y, x = progress.place[1], progress.place[2]
+    local, whole = progress.local, progress.whole[0]
     for n in range(start, end):
-        centre, scale = _predicted(tables, network, progress, work, y, x)
+        centre, scale = _predicted(tables, network, work, y, x)
+        at = x // COLUMNS
+        scale = _adapted(scale, local[at], whole)
         unit = width >> _U64(PRECISION)
         quantile = np.int64(offset // unit)
         if quantile >= 1 << PRECISION:
@@ -480,11 +489,13 @@ def _decode_plane(
             # Unknown bytes count as 0 so far; is the symbol the same if all their bits are 1?
             if unknown >= 8 or unit * _U64(above) - offset < (_U64(1) << _U64(8 * unknown)):
                 progress.interval[0], progress.interval[1] = offset, width
+                progress.whole[0] = whole
                 progress.place[0], progress.place[1] = size, y
                 progress.place[2], progress.place[3] = x, n
                 return True
         plane[y + BORDER, x + BORDER] = symbol
-        _correct(slopes, progress, x, symbol, centre, scale)
+        slope = slopes[scale, min(abs(16 * symbol - centre), FARTHEST)]
+        local[at], whole = _corrected(local[at], 4 * slope), _corrected(whole, slope)
         offset -= unit * _U64(below)
         width = unit * _U64(above - below)
         if width < _U64(1 << 32):
@@ -500,7 +511,7 @@ def _decode_plane(
         if x == columns:
             x = 0
             y += 1
-    progress.interval[0], progress.interval[1] = offset, width
+    progress.interval[0], progress.interval[1], progress.whole[0] = offset, width, whole
     progress.place[0], progress.place[1], progress.place[2], progress.place[3] = size, y, x, end
     return True
 
