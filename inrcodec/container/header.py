@@ -169,11 +169,17 @@ class Header:
             raise ValueError(f"seed {self.seed} is not an unsigned 32-bit integer")
         if self.start != SEEDED:
             raise ValueError(f"unknown start {self.start}; update inrcodec")
+        _ = self.coefficients  # an unknown basis, or one that does not fit
+        self.network.check_basis(self.basis)
+
+    def check_latents(self) -> None:
+        """Raise ValueError where a file may not have so many latents.
+
+        A training may have more: it halves the picture, but not all of its planes.
+        """
         latents, pixels = self.network.latents(self.width, self.height), self.width * self.height
         if latents > LATENTS_PER_PIXEL * pixels + LATENTS_BESIDE:
             raise ValueError(f"{latents} latents for {pixels} pixels; they are too many")
-        _ = self.coefficients  # an unknown basis, or one that does not fit
-        self.network.check_basis(self.basis)
 
     @property
     def family(self) -> str:
@@ -217,7 +223,12 @@ ValueError. The checksum is verified between the two."""
 
 
 def write_header(header: Header) -> bytes:
-    """The header's bytes, 19 or more."""
+    """The header's bytes, 19 or more.
+
+    Raises:
+        ValueError: a file may not have so many latents.
+    """
+    header.check_latents()
     network = header.network
     basis = layout.BASES.index(header.basis)
     raster = network.channels | (_16_BITS if header.bits == 16 else 0)
@@ -278,7 +289,7 @@ def read_header(fields: Fields, shapes: Mapping[int, ReadShape]) -> Header:
         raise FormatError("the header is invalid: it gives the range that it has anyway")
     low, high = ranged or (0, None)
     try:
-        return Header(
+        header = Header(
             network=make_network(),
             width=width,
             height=height,
@@ -293,5 +304,7 @@ def read_header(fields: Fields, shapes: Mapping[int, ReadShape]) -> Header:
             low=low,
             high=high,
         )
+        header.check_latents()
+        return header
     except ValueError as error:
         raise FormatError(f"the header is invalid: {error}") from error

@@ -15,6 +15,7 @@ from inrcodec.families.pyramid.fit.start.half_size import carry, half_size
 from inrcodec.families.pyramid.network import grow
 from inrcodec.families.pyramid.shape import Pyramid
 from inrcodec.image import from_pillow
+from inrcodec.pranc.layout import NO_COMPACTION
 
 LEVELS = (4, 3, 2, 2, 1, 0)
 WEIGHT = 0.01
@@ -22,7 +23,8 @@ WEIGHT = 0.01
 
 def problem(width, height, basis="identity", levels=LEVELS):
     raster = from_pillow(Image.fromarray(data.astronaut()[:height, :width]))
-    header = Header(Pyramid(3, 8, 8, levels), width, height, basis=basis, compaction=128)
+    compaction = NO_COMPACTION if basis == "identity" else 128
+    header = Header(Pyramid(3, 8, 8, levels), width, height, basis=basis, compaction=compaction)
     made = PyramidProblem(samples_of(raster), header)
     start(made, WEIGHT, seed=1)
     return made
@@ -51,6 +53,15 @@ def test_the_half_is_the_same_function_at_half_as_many_points(width, height):
     x, y = (np.arange(float(n)) for n in (half.width, half.height))
     found = network.evaluate(pranc.matrices(half.alphas), planes, (half.width, half.height), x, y)
     assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_a_large_picture_has_halves_until_two_planes_are_the_finest():
+    # The last half has more latents a pixel than a file may have.
+    whole = problem(512, 512)
+    half = half_size(whole)
+    quarter = half_size(half)
+    assert (quarter.width, quarter.architecture.levels) == (128, (2, 1, 0, 0))
+    assert half_size(quarter) is None
 
 
 def test_its_samples_are_means_of_four():
