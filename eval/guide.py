@@ -3,7 +3,7 @@
 Commands after `$` in the guide's `console` blocks and its `python` blocks run in their order, in
 one folder. What they print replaces the rest of the block, or the `text` block after it. Then the
 pictures of docs/images are made from the files that are in the folder, and comparison.png for the
-README, too. It takes some ten minutes on two cores.
+README, too. It takes a quarter of an hour on two cores.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> None:
     """Run the guide, and write its output and the pictures."""
     parser = argparse.ArgumentParser(prog="python -m eval.guide", description=__doc__)
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder with guide.md")
-    parser.add_argument("--work", type=Path, help="folder for the files; by default one that goes")
+    parser.add_argument("--work", type=Path, help="folder for the files; by default a temporary one")
     parser.add_argument("--draft", action="store_true", help="encode with effort 1 where none is")
     parser.add_argument("--pictures", action="store_true", help="only draw the files in WORK again")
     options = parser.parse_args()
