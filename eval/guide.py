@@ -58,7 +58,7 @@ def main() -> None:
     """Run the guide, and write its output and the pictures."""
     parser = argparse.ArgumentParser(prog="python -m eval.guide", description=__doc__)
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder with guide.md")
-    parser.add_argument("--work", type=Path, help="folder for the files; by default a temporary one")
+    parser.add_argument("--work", type=Path, help="folder for the files; temporary by default")
     parser.add_argument("--draft", action="store_true", help="encode with effort 1 where none is")
     parser.add_argument("--pictures", action="store_true", help="only draw the files in WORK again")
     options = parser.parse_args()
