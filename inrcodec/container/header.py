@@ -109,7 +109,7 @@ class Header:
         height: rows, pixels, 1 to 65535; at most 2^28 pixels in all.
         bits: bits of a sample, 8 or 16.
         basis: name of the PRANC basis, one of `layout.BASES`.
-        compaction: D/k in units of 1/64, 64 to 65536; 64 with the identity.
+        compaction: D/k in units of 1/64, 64 to 65536; always 64 with the identity.
         seed: 0 to 2^32 - 1.
         whole_first: the first block has the identity basis, whatever `basis` is.
         whole_last: the last block that `basis` is for has the identity basis, too; filters and
@@ -150,8 +150,8 @@ class Header:
 
     def __post_init__(self) -> None:
         """Refuse what the attributes do not allow."""
+        # One header for one file, also by ==.
         if self.high == self.peak:
-            # One header for one range, also by ==.
             object.__setattr__(self, "high", None)
         if not 1 <= min(self.width, self.height) <= max(self.width, self.height) <= LIMIT_SIDE:
             raise ValueError(f"{self.width}x{self.height} pixels; sides are 1 to {LIMIT_SIDE}")
@@ -163,8 +163,8 @@ class Header:
             raise ValueError(f"samples from {self.low} to {self.top} of {self.bits} bits")
         if not layout.NO_COMPACTION <= self.compaction <= LIMIT_COMPACTION:
             raise ValueError(f"a compaction of {self.compaction}/64; it may be 1 to 1024")
-        if self.basis == layout.BASES[0] and self.compaction != layout.NO_COMPACTION:
-            raise ValueError(f"a compaction of {self.compaction}/64; the identity has none")
+        if self.basis == layout.BASES[0]:
+            object.__setattr__(self, "compaction", layout.NO_COMPACTION)
         if not 0 <= self.seed < 1 << 32:
             raise ValueError(f"seed {self.seed} is not an unsigned 32-bit integer")
         if self.start != SEEDED:

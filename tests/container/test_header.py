@@ -219,6 +219,12 @@ def test_files_have_at_most_a_small_multiple_of_the_pixels_as_latents():
         write_header(Header(Pyramid(3, 8, 8, (0,) * 3), 2000, 1000))
 
 
+def test_the_identity_has_no_compaction():
+    siren = Siren(3, 16, 3, 30, 30)
+    header = Header(siren, 9, 9, basis="identity", compaction=100)
+    assert header == Header(siren, 9, 9) and header.compaction == 64
+
+
 @given(st.integers(0, 2**35 - 1))
 def test_variable_length_integers_come_back(value):
     fields = Fields(varint(value), part="test")

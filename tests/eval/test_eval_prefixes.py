@@ -1,6 +1,7 @@
 """What the measuring of prefixes promises: every share that shows something, compared fairly."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,28 @@ from eval import commands, prefixes
 from inrcodec.metrics import psnr
 
 
-@pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Files of one picture at two rates, of either family."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "photos").mkdir()
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a picture and its files at two rates, of either family."""
+    folder = tmp_path_factory.mktemp("prefixes")
+    (folder / "photos").mkdir()
     y, x = np.mgrid[:64, :96]
     waves = 120 + 60 * np.sin(x / 9 + y / 5) + np.random.default_rng(0).normal(0, 9, x.shape)
-    Image.fromarray(waves.clip(0, 255).astype(np.uint8)).save("photos/waves.png")
+    Image.fromarray(waves.clip(0, 255).astype(np.uint8)).save(folder / "photos" / "waves.png")
     names = "inrcodec:effort=1:family=pyramid", "inrcodec:effort=1:family=siren"
     arguments = ["rd", "--dataset", "photos", "--codecs", ",".join(names), "--bpp", "1,2"]
-    result = CliRunner().invoke(commands.main, [*arguments, "--out", "out", "--jobs", "1"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        result = CliRunner().invoke(commands.main, [*arguments, "--out", "out", "--jobs", "1"])
     assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture
+def results(measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the results, in a copy of the folder that is the current one."""
+    shutil.copytree(measured, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path / "out"
 
 
