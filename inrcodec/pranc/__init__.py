@@ -5,5 +5,6 @@ coefficients α are trained and stored.
 
 `philox`, `layout`, `bases` and `blocks` are the reference in plain NumPy, which decoders use; they
 import no torch. `torch_bases`, `torch_blocks` and `reparametrization` are the same functions in
-PyTorch, differentiable, for training.
+PyTorch, differentiable, for training any module, with a basis for each layer or one for the whole
+network; `windows` trains some of many coefficients at a time.
 """

@@ -42,10 +42,8 @@ class BlockSpec:
         basis: name of the basis, one of `layout.BASES`.
         rows: rows of the matrix of parameters.
         centre: the middle of θ₀ in each column, float64 (cols,).
-        spread: how far θ₀ is from it at most in each column, float64
-            (cols,).
-        scale: what one unit of Bα moves a parameter of the column by, float64
-            (cols,).
+        spread: how far θ₀ is from it at most in each column, float64 (cols,).
+        scale: what one unit of Bα moves a parameter of the column by, float64 (cols,).
     """
 
     basis: str

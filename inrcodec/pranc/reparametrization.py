@@ -57,10 +57,10 @@ class Member:
     """Where the parameters of a block are in the module.
 
     Attributes:
-        layer: name of the submodule that owns them.
+        layer: name of the submodule that owns them; empty where the block has the whole network.
         names: names of the parameters that are side by side in the block's matrix: a weight,
             flattened to (out, rest), and its bias as last column; or one parameter alone, a vector
-            as one column.
+            as one column; or all parameters of a network, in one row.
         shapes: their shapes.
     """
 
@@ -76,15 +76,33 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """The parameters of a block, and the layer that owns them."""
+    """The parameters of a block, the layers that own them, and the number of the block's rows."""
 
-    layer: nn.Module
+    layers: dict[str, nn.Module]
     layer_name: str
     parameters: dict[str, nn.Parameter]
+    rows: int
 
     @property
     def first(self) -> nn.Parameter:
         return next(iter(self.parameters.values()))
+
+    def spec(self, basis: str, initial: Initializer) -> BlockSpec:
+        """The block before it is grown."""
+        parts = []
+        for name, parameter in self.parameters.items():
+            start = initial(self.layers[name], name.rpartition(".")[2], parameter)
+            if not 0 < start.scale < math.inf:
+                raise ValueError(f"the initial scale of {name} is {start.scale}, not positive")
+            parts.append((parameter.numel() // self.rows, start))
+        return BlockSpec.of(basis, self.rows, parts)
+
+
+def _joined(groups: Sequence[_Group]) -> _Group:
+    """All parameters as one row."""
+    layers = {name: layer for group in groups for name, layer in group.layers.items()}
+    parameters = {name: p for group in groups for name, p in group.parameters.items()}
+    return _Group(layers, "", parameters, rows=1)
 
 
 class Reparametrization:
@@ -94,7 +112,8 @@ class Reparametrization:
         module: the module.
         blocks: the blocks, in the order of `named_modules`.
         members: where the parameters of each block are in the module.
-        D: number of parameters.
+        outside: names of the parameters that are not reparametrized.
+        D: number of parameters in the blocks.
         k: number of coefficients.
 
     >>> net = nn.Sequential(nn.Linear(2, 8), nn.Linear(8, 8), nn.Linear(8, 1))
@@ -120,6 +139,9 @@ class Reparametrization:
         compaction: int = NO_COMPACTION,
         whole: Collection[str] | None = None,
         initial: Initializer = default_initial,
+        *,
+        whole_network: bool = False,
+        norms: bool = True,
     ) -> None:
         """Divides the module into blocks and grows their bases on the parameters' device.
 
@@ -128,19 +150,34 @@ class Reparametrization:
         block with a parameter of two or more dimensions. Tied parameters count once, empty ones
         not at all, and buffers are left alone. Blocks are numbered in the order of `named_modules`.
 
+        With `whole_network` one block has all parameters, and one α mixes them all, which is the
+        paper's first form; `whole` must be left out. Without `norms`, layers that have no parameter
+        of two or more dimensions, such as batch normalization, stay outside, as in the paper.
+
         Raises ValueError for an unknown basis or layer, a compaction below 64, a seed beyond 64
         bits, an initial scale that is not positive and finite, or a module without parameters.
         """
         groups = list(_groups(module))
+        self.outside: tuple[str, ...] = ()
+        if not norms:
+            matrices = {group.layer_name for group in groups if group.first.dim() >= 2}
+            apart = [group for group in groups if group.layer_name not in matrices]
+            self.outside = tuple(name for group in apart for name in group.parameters)
+            groups = [group for group in groups if group.layer_name in matrices]
         if not groups:
             raise ValueError(f"{type(module).__name__} has no parameters")
+        coefficients(basis, 1, 1, compaction)  # refuses them even if all blocks are whole
+        if whole_network:
+            if whole is not None:
+                raise ValueError("a basis for the whole network leaves no layers to the identity")
+            groups = [_joined(groups)]
+            whole = ()
         if whole is None:
             layers = [group.layer_name for group in groups if group.first.dim() >= 2]
             whole = {*layers[:1], *layers[-1:]}
         unknown = set(whole) - {group.layer_name for group in groups}
         if unknown:
             raise ValueError(f"no layers with parameters are named {sorted(unknown)}")
-        coefficients(basis, 1, 1, compaction)  # refuses them even if all blocks are whole
         self.module = module
         self.members: tuple[Member, ...] = tuple(
             Member(
@@ -152,7 +189,7 @@ class Reparametrization:
         )
         self.blocks: tuple[Block, ...] = tuple(
             Block.grow(
-                _spec(group, "identity" if group.layer_name in whole else basis, initial),
+                group.spec("identity" if group.layer_name in whole else basis, initial),
                 index,
                 seed,
                 compaction,
@@ -179,8 +216,12 @@ class Reparametrization:
 
     def parameters(self, alphas: Sequence[Tensor]) -> dict[str, Tensor]:
         """The module's parameters by name, for `torch.func.functional_call`; see `matrices`."""
+        return self.named(self.matrices(alphas))
+
+    def named(self, matrices: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The parameters by name that are in each block's matrix (rows, cols)."""
         parameters = {}
-        for member, theta in zip(self.members, self.matrices(alphas), strict=True):
+        for member, theta in zip(self.members, matrices, strict=True):
             widths = [shape.numel() // len(theta) for shape in member.shapes]
             columns = theta.split_with_sizes(widths, dim=1)
             for name, shape, part in zip(member.names, member.shapes, columns, strict=True):
@@ -212,19 +253,9 @@ def _groups(module: nn.Module) -> Iterator[_Group]:
                     continue
                 if parameter is weight:
                     group[prefix + "bias"] = bias
-            yield _Group(layer, layer_name, group)
+            rows = parameter.shape[0] if parameter.dim() else 1
+            yield _Group(dict.fromkeys(group, layer), layer_name, group, rows)
 
 
 def _is_affine(weight: nn.Parameter, bias: nn.Parameter) -> bool:
     return weight.dim() >= 2 and bias.dim() == 1 and bias.shape[0] == weight.shape[0]
-
-
-def _spec(group: _Group, basis: str, initial: Initializer) -> BlockSpec:
-    rows = group.first.shape[0] if group.first.dim() else 1
-    parts = []
-    for name, parameter in group.parameters.items():
-        start = initial(group.layer, name.rpartition(".")[2], parameter)
-        if not 0 < start.scale < math.inf:
-            raise ValueError(f"the initial scale of {name} is {start.scale}, not positive")
-        parts.append((parameter.numel() // rows, start))
-    return BlockSpec.of(basis, rows, parts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 import numpy as np
@@ -39,6 +39,7 @@ class Basis:
     k: int
     _multiply: LinearMap = field(repr=False)
     _transpose: LinearMap = field(repr=False)
+    _window: Callable[[int, int], Maps] | None = field(default=None, repr=False)
 
     def expand(self, alpha: Tensor) -> Tensor:
         """Bα: coefficients (k,) or (k, n) to parameters (D,) or (D, n), in alpha's own precision.
@@ -55,6 +56,32 @@ class Basis:
         """
         _check_length(g, self.D, "parameters")
         return _apply(g, self._transpose, self._multiply)
+
+    def window(self, start: int, stop: int) -> Basis:
+        """The basis networks `start` to `stop` - 1 alone, of the same scale.
+
+        The dense basis draws no others. The maps of other bases take as long as with all.
+
+        >>> basis = make_basis("dense", 3, 5, compaction=128, seed=7, index=0)
+        >>> alpha = torch.arange(8.0)
+        >>> parts = [basis.window(*at).expand(alpha[slice(*at)]) for at in ((0, 3), (3, 8))]
+        >>> torch.allclose(sum(parts), basis.expand(alpha))
+        True
+
+        Raises ValueError unless 0 ≤ start < stop ≤ k.
+        """
+        if not 0 <= start < stop <= self.k:
+            raise ValueError(f"no window from {start} to {stop} of {self.k} coefficients")
+        maps = self._window(start, stop) if self._window else self._cut(start, stop)
+        return Basis(self.name, self.D, stop - start, *maps)
+
+    def _cut(self, start: int, stop: int) -> Maps:
+        def multiply(alpha: Tensor) -> Tensor:
+            padded = alpha.new_zeros(self.k, *alpha.shape[1:])
+            padded[start:stop] = alpha
+            return self._multiply(padded)
+
+        return multiply, lambda g: self._transpose(g)[start:stop]
 
 
 def make_basis(
@@ -80,8 +107,9 @@ def make_basis(
     use for one).
     """
     M = coefficient_shape(name, rows, cols, compaction)
-    maps = _MAPS[name]((rows, cols), M, seed, index, device)
-    return Basis(name, rows * cols, math.prod(M), *maps)
+    given = (rows, cols), M, seed, index, device
+    window = partial(_WINDOWS[name], *given) if name in _WINDOWS else None
+    return Basis(name, rows * cols, math.prod(M), *_MAPS[name](*given), window)
 
 
 def _identity(
@@ -94,14 +122,27 @@ def _dense(
     shape: tuple[int, int], ranks: tuple[int, int], seed: int, index: int, device: Device
 ) -> Maps:
     """B[:, j] = signs of stream (j, index, SIGNS) / √k, drawn anew where α or g are."""
-    D, k = math.prod(shape), math.prod(ranks)
+    return _dense_window(shape, ranks, seed, index, device, 0, math.prod(ranks))
+
+
+def _dense_window(
+    shape: tuple[int, int],
+    ranks: tuple[int, int],
+    seed: int,
+    index: int,
+    device: Device,
+    first: int,
+    last: int,
+) -> Maps:
+    """The columns `first` to `last` - 1 of the dense basis."""
+    D = math.prod(shape)
     blocks = -(-D // 128)
     networks = max(1, CHUNK // (128 * blocks))
-    key, scale = philox.key(seed), 1 / math.sqrt(k)
+    key, scale = philox.key(seed), 1 / math.sqrt(math.prod(ranks))
 
     def chunk(start: int, like: Tensor) -> Tensor:
         """Basis networks start, start + 1, … as rows of ±1."""
-        item = torch.arange(start, min(start + networks, k), device=like.device)[:, None]
+        item = torch.arange(start, min(start + networks, last), device=like.device)[:, None]
         counter = torch.arange(blocks, device=like.device)
         block, purpose = (torch.full_like(counter[:1], part) for part in (index, Purpose.SIGNS))
         words = torch.stack(philox.rounds((counter, item, block, purpose), key), -1).flatten(-2)
@@ -109,12 +150,12 @@ def _dense(
 
     def multiply(alpha: Tensor) -> Tensor:
         theta = alpha.new_zeros(D, *alpha.shape[1:])
-        for start in range(0, k, networks):
-            theta += chunk(start, alpha).T @ alpha[start : start + networks]
+        for start in range(first, last, networks):
+            theta += chunk(start, alpha).T @ alpha[start - first : start - first + networks]
         return theta * scale
 
     def transpose(g: Tensor) -> Tensor:
-        return torch.cat([chunk(start, g) @ g for start in range(0, k, networks)]) * scale
+        return torch.cat([chunk(start, g) @ g for start in range(first, last, networks)]) * scale
 
     return multiply, transpose
 
@@ -209,6 +250,10 @@ _MAPS: dict[str, Callable[[tuple[int, int], tuple[int, int], int, int, Device], 
     "sparse": _sparse,
 }
 """From (rows, cols), the shape of the coefficients, seed, block index and device to the maps."""
+
+_WINDOWS: dict[str, Callable[..., Maps]] = {"dense": _dense_window}
+"""The bases of which some basis networks can be drawn alone: from the arguments of `_MAPS`, the
+first network and the last + 1 to the maps."""
 
 
 def _signs(seed: int, stream: philox.Stream, count: int, device: Device) -> Tensor:
